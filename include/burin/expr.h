@@ -35,7 +35,7 @@ class BURIN_EXPORT Expr {
     less,        ///< less(a, b): 1 if a < b, else 0
     less_equal,  ///< less_equal(a, b): 1 if a <= b, else 0
     equal,       ///< equal(a, b): 1 if a == b, else 0
-    select,      ///< select(c, a, b): a if c != 0, else b
+    select,      ///< select(c, a, b): a if c != 0, else b; both are evaluated, and may throw
     broadcast,   ///< broadcast(a, b): numpy's rule for two dimensions; evaluating it checks the rule
   };
 
@@ -112,24 +112,33 @@ BURIN_EXPORT Expr select(const Expr& condition, const Expr& a, const Expr& b);
 BURIN_EXPORT Expr broadcast(const Expr& a, const Expr& b);
 
 /// What inference may assume about symbols. Each assumption becomes a check when shapes are bound.
+///
+/// An assumption that follows from earlier ones is not recorded. One that can never hold throws
+/// burin::Error that starts with its subject, and leaves the facts as they were. Nothing is assumed
+/// of a symbol unless said, not even that it is not negative.
 class BURIN_EXPORT Facts {
  public:
   /// An assumption as an expression that must be non-zero, and the words that the error message
   /// starts with (they name the tensor and the dimension).
   struct Check {
     Expr left, right;
-    enum class Relation : std::uint8_t { equal, divides, at_least } relation;  ///< divides: left divides right
+    enum class Relation : std::uint8_t {
+      equal,
+      divides,  ///< left divides right
+      at_least
+    } relation;
     std::string subject;
-    std::string to_string() const;
+    std::string to_string() const;  ///< "subject: S == T"
   };
 
   void assume_equal(const Expr& a, const Expr& b, std::string subject);
   void assume_divides(const Expr& divisor, const Expr& value, std::string subject);
   void assume_at_least(const Expr& value, std::int64_t bound, std::string subject);
 
-  /// Rewrites by the known equalities (a symbol is replaced by its representative) and by the known
-  /// divisibilities (floor_div(a, k) * k = a).
+  /// Rewrites by the known equalities (a symbol is replaced by its representative), by the known
+  /// divisibilities (floor_div(a, k) * k = a) and by the known bounds (max(S, 1) = S).
   Expr simplify(const Expr& e) const;
+  /// Conservative: false means that it is not known.
   bool proves_equal(const Expr& a, const Expr& b) const;
   bool proves_divides(const Expr& divisor, const Expr& value) const;
   bool proves_at_least(const Expr& value, std::int64_t bound) const;
@@ -137,8 +146,37 @@ class BURIN_EXPORT Facts {
   const std::vector<Check>& checks() const { return checks_; }
 
  private:
+  /// An equality that gives no symbol a representative: difference == 0.
+  struct Equality {
+    Expr difference;
+    std::set<std::string> sides;  ///< symbols that stood alone on a side: preferably replaced
+    std::string subject;
+  };
+  struct Divisibility {
+    Expr divisor, value;
+  };
+  struct LowerBound {
+    Expr value;
+    std::int64_t bound;
+  };
+  struct Interval {
+    std::int64_t low, high;
+  };
+  class Knowledge;  ///< the reasoning
+
+  void learn_zero(Equality equality);
+  void learn_divides(const Expr& divisor, const Expr& value, const std::string& subject);
+  void learn_at_least(const Expr& value, std::int64_t bound, const std::string& subject);
+  void solve();
+  void replace(const std::string& symbol, const Expr& by, const std::string& subject);
+
   std::vector<Check> checks_;
+  /// What follows is in terms of symbols that have no representative.
   std::map<std::string, Expr> representatives_;
+  std::vector<Equality> equalities_;
+  std::vector<Divisibility> divisibilities_;
+  std::vector<LowerBound> lower_bounds_;  ///< of sums and products
+  std::map<Expr, Interval> intervals_;    ///< of single symbols and function applications
 };
 
 }  // namespace burin

@@ -22,7 +22,18 @@ enum class OpKind : std::uint16_t {
 };
 
 enum class OpCategory : std::uint8_t {
-  unary, binary, compare, ternary, reduce, normalize, matmul, spatial, movement, index, shape, subgraph
+  unary,
+  binary,
+  compare,
+  ternary,
+  reduce,
+  normalize,
+  matmul,
+  spatial,
+  movement,
+  index,
+  shape,
+  subgraph
 };
 
 /// What the table says of one operation.
@@ -39,7 +50,8 @@ BURIN_EXPORT std::optional<OpKind> op_from_text(std::string_view text);
 /// Element-wise with broadcasting (unary, binary, compare, ternary).
 BURIN_EXPORT bool is_elementwise(OpKind kind);
 
-using Attribute = std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>, Tensor>;
+using Attribute =
+    std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>, Tensor>;
 using Attributes = std::map<std::string, Attribute>;
 
 using ValueId = std::uint32_t;
@@ -96,12 +108,16 @@ class BURIN_EXPORT Graph {
   ValueId add_value(Value value);
   ValueId add_input(std::string name, Precision precision, Shape shape);
   ValueId add_constant(std::string name, Tensor tensor);
-  /// Adds a node, makes its outputs (their names: `name`, or `name.i`) and infers their types and shapes.
-  /// Throws burin::Error, naming the node, where the inputs do not fit the operation.
-  NodeId add_node(OpKind op, std::string name, std::vector<ValueId> inputs, Attributes attributes = {},
-                  std::size_t output_count = 1);
+  /// Adds a node, makes its outputs (their names: `name`, or `name.i`) and infers their types and
+  /// shapes. Throws burin::Error, naming the node, where the inputs do not fit the operation.
+  NodeId add_node(OpKind op, std::string name, std::vector<ValueId> inputs,
+                  Attributes attributes = {}, std::size_t output_count = 1);
+  /// Adds a Subgraph node with this body; the outputs are those of the body.
+  NodeId add_subgraph(std::string name, std::vector<ValueId> inputs,
+                      std::shared_ptr<const Graph> body);
   /// add_node for one output; gives its value.
-  ValueId add_op(OpKind op, std::string name, std::vector<ValueId> inputs, Attributes attributes = {});
+  ValueId add_op(OpKind op, std::string name, std::vector<ValueId> inputs,
+                 Attributes attributes = {});
 
   /// Nodes that are alive, each after the producers of its inputs; otherwise in order of their ids.
   /// Throws burin::Error that names a node of a cycle.
@@ -122,32 +138,34 @@ class BURIN_EXPORT Graph {
   std::vector<std::string> symbols() const;
 
  private:
+  NodeId append(Node node, std::size_t output_count);
+
   std::vector<Value> values_;
   std::vector<Node> nodes_;
   std::uint32_t next_symbol_ = 0;
 };
 
-/// Infers precision, shape and symbolic elements of the outputs of a node from its inputs; follows integer
-/// tensors, so that Shape -> Gather -> Concat -> Reshape resolves to symbols. Facts that it must assume go
-/// to graph.facts. Throws burin::Error that names the node.
+/// Infers precision, shape and symbolic elements of the outputs of a node from its inputs; follows
+/// integer tensors, so that Shape -> Gather -> Concat -> Reshape resolves to symbols. Facts that it
+/// must assume go to graph.facts. Throws burin::Error that names the node.
 BURIN_EXPORT void infer(Graph& graph, NodeId node);
 
 /// Checks every invariant of the Graph (listed in graph/verifier.cpp); throws burin::Error.
 BURIN_EXPORT void verify(const Graph& graph);
 
-/// The text form. parse(print(g)) prints the same again; small constants are written out, large ones
-/// as `dense<...>` with a hash and are not parsed back unless they are splats.
+/// The text form. parse(print(g)) prints the same again; small constants are written out, large
+/// ones as `dense<...>` with a hash and are not parsed back unless they are splats.
 BURIN_EXPORT std::string print(const Graph& graph);
 BURIN_EXPORT Graph parse_graph(std::string_view text);
 
-/// The reference interpreter: plain, in double precision (i64 for integers), the oracle of all tests.
-/// `inputs` in the order of graph.inputs; explicit symbols that the input shapes do not determine are given
-/// by name. Results have the precision of the output values. Thread-safe.
+/// The reference interpreter: plain, in double precision (i64 for integers), the oracle of all
+/// tests. `inputs` in the order of graph.inputs; explicit symbols that the input shapes do not
+/// determine are given by name. Results have the precision of the output values. Thread-safe.
 BURIN_EXPORT std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inputs,
                                            const std::map<std::string, std::int64_t>& symbols = {});
 
-/// Model-level clean-up before carving: constants folded, Identity and no-op Cast dropped, shape arithmetic
-/// resolved to symbols, dead nodes erased. What is computed does not change.
+/// Model-level clean-up before carving: constants folded, Identity and no-op Cast dropped, shape
+/// arithmetic resolved to symbols, dead nodes erased. What is computed does not change.
 BURIN_EXPORT void canonicalize(Graph& graph);
 
 /// Builds a Graph node by node; a thin, public convenience over Graph.

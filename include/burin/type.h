@@ -31,14 +31,16 @@ using Dims = std::vector<std::int64_t>;
 BURIN_EXPORT std::string to_string(const Shape& shape);
 BURIN_EXPORT std::string to_string(const Dims& dims);
 
-/// The number of elements; throws burin::Error (naming `subject`) on a negative dimension or overflow.
+/// The number of elements; throws burin::Error (naming `subject`) on a negative dimension or
+/// overflow.
 BURIN_EXPORT std::int64_t element_count(const Dims& dims, std::string_view subject);
 
 /// A dense, row-major tensor of known contents. The bytes are shared and never change.
 class BURIN_EXPORT Tensor {
  public:
   Tensor() = default;
-  /// Takes `data` (owned or mapped memory kept alive by the pointer); throws if `bytes` does not fit.
+  /// Takes `data` (owned or mapped memory kept alive by the pointer); throws if `bytes` does not
+  /// fit.
   Tensor(Precision precision, Dims dims, std::shared_ptr<const std::byte> data, std::size_t bytes);
   /// Zero-filled, writable through mutable_data() until it is shared.
   static Tensor zeros(Precision precision, const Dims& dims);

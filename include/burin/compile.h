@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "burin/executor.h"
+#include "burin/export.h"
+#include "burin/graph.h"
+
+namespace burin {
+
+/// What a caller may ask of the compiler. The defaults are what is fastest.
+struct CompileOptions {
+  /// The instruction set: "avx2", "avx512"; empty: the best of this machine (capped by BURIN_ISA).
+  std::string isa;
+  /// How attention's softmax is computed: "score_rows", "online"; empty: the schedule decides.
+  std::string softmax_form;
+  /// Passes to leave out, by name, and the number of passes to run at all (to bisect); -1: all.
+  std::set<std::string> disabled_passes;
+  int pass_limit = -1;
+  /// Check the intermediate forms after each pass, and the register assignment.
+  bool verify = false;
+  /// Called with "<subgraph>.<stage>.<NN>.<pass>" and the text of each intermediate form. Unset: the folder that the
+  /// environment variable BURIN_DUMP names, if any, receives them as files.
+  std::function<void(std::string_view stage, const std::string& text)> dump;
+};
+
+/// A tensor at call time. Strides in elements; empty: dense. The innermost stride is 1.
+struct TensorDesc {
+  Dims shape;
+  Dims strides;
+};
+
+namespace runtime {
+struct Kernel;
+}
+
+class Invocation;
+
+/// A Subgraph as machine code that serves every shape. Immutable; shared between threads.
+class BURIN_EXPORT CompiledSubgraph {
+ public:
+  explicit CompiledSubgraph(std::shared_ptr<const runtime::Kernel> kernel) : kernel_(std::move(kernel)) {}
+
+  /// Fixes the shapes of one call: checks them against the symbols, evaluates the parameter tape. `symbols`: values of
+  /// explicit_symbols(). `workers`: the largest number of threads that run() will use.
+  /// Throws burin::Error that names the tensor, the dimension, the expected and the given value.
+  Invocation bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols = {},
+                  int workers = 1) const;
+
+  /// Symbols that the input shapes do not determine.
+  const std::vector<std::string>& explicit_symbols() const;
+  /// The schedule's decisions, one (name, value) each.
+  const std::vector<std::pair<std::string, std::string>>& schedule() const;
+  std::size_t code_bytes() const;
+  /// Scratch of one worker, in bytes, as an expression over the symbols.
+  Expr scratch_bytes() const;
+
+ private:
+  std::shared_ptr<const runtime::Kernel> kernel_;
+};
+
+/// One call's shapes, parameters and scratch. Not thread-safe: one Invocation for each concurrent call.
+class BURIN_EXPORT Invocation {
+ public:
+  Invocation(std::shared_ptr<const runtime::Kernel> kernel, int workers);
+  ~Invocation();
+  Invocation(Invocation&&) noexcept;
+  Invocation& operator=(Invocation&&) noexcept;
+
+  /// As CompiledSubgraph::bind, in place; allocates only where the scratch has to grow. After an Error the invocation
+  /// must be bound again.
+  void rebind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols = {});
+
+  /// Shapes of the outputs (dense tensors).
+  const std::vector<Dims>& output_shapes() const;
+  /// Bytes of scratch that all workers together need.
+  std::size_t scratch_bytes() const;
+
+  /// Computes. Pointers in the order of the Subgraph's inputs and outputs; each aligned to its element; a null pointer
+  /// is an Error unless the tensor is empty. Results are the same bits for any number of workers.
+  void run(std::span<const void* const> inputs, std::span<void* const> outputs, Executor& executor);
+  /// In the calling thread.
+  void run(std::span<const void* const> inputs, std::span<void* const> outputs);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Compiles one Subgraph body, once and for all shapes. Throws burin::Error, with the reason, where the graph is not
+/// compilable or the machine cannot run the code.
+BURIN_EXPORT CompiledSubgraph compile(const Graph& body, const CompileOptions& options = {});
+
+/// Code-generation events and bytes of machine code in this process so far: they do not move after compile().
+struct CodegenStatistics {
+  std::uint64_t events = 0;
+  std::uint64_t bytes = 0;
+};
+BURIN_EXPORT CodegenStatistics codegen_statistics();
+
+}  // namespace burin

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <optional>
+
+#include "codegen/vcode_builder.h"
+#include "linear/linear_ir.h"
+#include "target/target_info.h"
+
+namespace burin::codegen {
+
+/// An operand of an element-wise operation: a register, or a constant that needs none.
+struct Element {
+  VReg reg = kNoReg;
+  std::optional<float> constant;
+};
+
+/// Emits element-wise Linear IR operations for one vector.
+class ElementwiseEmitter {
+ public:
+  ElementwiseEmitter(VBuilder& b, const TargetInfo& target) : b_(b), target_(target) {}
+
+  /// out = op(in...), into a new register.
+  VReg emit(const linear::Expression& e, const std::vector<Element>& in);
+  /// variable = op(variable, in...); where `mask` is given, in its lanes only.
+  void update(linear::Op op, VReg variable, const std::vector<Element>& in, VReg mask);
+  /// All lanes of x folded, splat.
+  VReg fold_lanes(linear::Op op, VReg x);
+  /// Two values under the operation of an update or fold.
+  VReg combine(linear::Op op, VReg a, VReg b);
+
+  VReg in_register(const Element& e);
+
+ private:
+  VReg select(VReg mask, const Element& a, const Element& b);
+  VReg compare(Cond cond, const Element& a, const Element& b);
+  VReg truth(VReg mask);
+  VReg propagate_nan(VOp op, VReg a, VReg b);
+  VReg unary(const linear::Expression& e, VReg x);
+  VReg binary(const linear::Expression& e, const Element& a, const Element& b);
+  Operand operand(const Element& e) const;
+
+  VBuilder& b_;
+  const TargetInfo& target_;
+};
+
+}  // namespace burin::codegen

@@ -1,0 +1,688 @@
+#include "codegen/lower_to_vcode.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "burin/error.h"
+#include "codegen/addresses.h"
+#include "codegen/expression_emitter.h"
+#include "codegen/transpose.h"
+#include "linear/analysis.h"
+
+namespace burin::codegen {
+namespace {
+
+using linear::AccessMode;
+using linear::Block;
+using linear::Expression;
+using linear::Item;
+using linear::LinearIR;
+using linear::Loop;
+using linear::MemoryId;
+using linear::Op;
+using linear::ValueId;
+
+constexpr std::int64_t kLoopAlignment = 32;
+
+/// An address up to a constant: a memory and an index expression.
+using PointerKey = std::pair<MemoryId, Expr>;
+using Pointers = std::map<PointerKey, VReg>;
+
+/// The tile that expressions are emitted for: rows of one loop, vectors of the lane loop.
+struct Tile {
+  std::string row_variable;
+  std::int64_t rows = 1;
+  std::string lane_variable;
+  std::int64_t vectors = 1;
+  VReg mask = kNoReg;   ///< of the partial version
+  VReg count = kNoReg;  ///< lanes that are on in it
+};
+
+/// The registers of a value: rows x vectors, or one of a dimension that it does not span.
+struct ValueRegisters {
+  std::int64_t rows = 1, vectors = 1;
+  bool lanes = false;  ///< varies over the lanes (otherwise each register is a splat)
+  bool inside_lanes = false;  ///< defined inside of the lane loop: lanes that are off are never folded
+  std::vector<VReg> registers;
+  std::optional<float> constant;
+};
+
+class PhaseEmitter {
+ public:
+  PhaseEmitter(const LinearIR& ir, const TargetInfo& target, Tape& tape)
+      : ir_(ir),
+        target_(target),
+        b_(program_),
+        prologue_(b_, ir, tape),
+        index_(b_, prologue_),
+        elementwise_(b_, target),
+        varies_(linear::dependences(ir)) {
+    linear::for_each_loop(ir.phases, [&](const Loop& l) {
+      if (!l.lanes) return;
+      auto& widest = widest_lanes_[l.var];
+      for (const Loop::Version& v : l.versions) widest = std::max(widest, v.step / target_.lanes());
+    });
+    linear::for_each_expression(ir.phases, [&](const Expression& e) {
+      if (info(e.op).kind == linear::OpClass::update) updated_.insert(e.out);
+    });
+  }
+
+  PhaseCode run(const Loop& phase) {
+    const Expr work = emit_phase(phase);
+    b_.append({VOp::ret});
+    prologue_.finish();
+    remove_dead_code();
+    return {std::move(program_), work};
+  }
+
+ private:
+  // ---- the parallel loops: one flattened range of work items ----
+
+  Expr emit_phase(const Loop& phase) {
+    std::vector<const Loop*> nest = {&phase};
+    while (nest.back()->body().size() == 1 && nest.back()->body()[0].is_loop() && nest.back()->body()[0].loop->parallel)
+      nest.push_back(nest.back()->body()[0].loop.get());
+    std::vector<Expr> counts;
+    Expr work = 1;
+    for (const Loop* l : nest) {
+      counts.push_back(ceil_div(l->end - l->begin, l->body().empty() ? 1 : l->versions.front().step));
+      work *= counts.back();
+    }
+    const VReg item = b_.op(VOp::mov64, {reg(prologue_.work_begin())});
+    const std::uint32_t top = b_.new_label(), end = b_.new_label();
+    b_.jump_if(Cond::ge, item, reg(prologue_.work_end()), end);
+    const std::vector<VReg> positions = unravel(item, counts);
+    b_.label(top);
+    for (std::size_t i = 0; i < nest.size(); ++i) {
+      const VReg scaled = b_.op(VOp::mul64, {reg(positions[i]), immediate(nest[i]->versions.front().step)});
+      index_.set_variable(nest[i]->var, b_.op(VOp::add64, {reg(scaled), prologue_.parameter_operand(nest[i]->begin)}));
+    }
+    emit_work_item(nest.back()->body());
+    advance(positions, counts);
+    b_.into(item, VOp::add64, {reg(item), immediate(1)});
+    b_.jump_if(Cond::lt, item, reg(prologue_.work_end()), top);
+    b_.label(end);
+    return work;
+  }
+
+  /// The positions of a flattened index, outermost first.
+  std::vector<VReg> unravel(VReg item, const std::vector<Expr>& counts) {
+    std::vector<VReg> positions(counts.size());
+    VReg rest = b_.op(VOp::mov64, {reg(item)});
+    for (std::size_t i = counts.size(); i-- > 1;) {
+      const VReg count = prologue_.parameter(counts[i]);
+      Instruction d;
+      d.op = VOp::div64;
+      d.dst = b_.general();
+      d.src = {reg(rest), reg(count), {}};
+      d.temps = {b_.vector(), b_.vector()};
+      d.temp_count = 2;
+      b_.append(d);
+      const VReg product = b_.op(VOp::mul64, {reg(d.dst), reg(count)});
+      positions[i] = b_.op(VOp::sub64, {reg(rest), reg(product)});
+      rest = d.dst;
+    }
+    positions[0] = rest;
+    return positions;
+  }
+
+  /// The next item: the innermost position moves on, full ones carry.
+  void advance(const std::vector<VReg>& positions, const std::vector<Expr>& counts) {
+    const std::uint32_t done = b_.new_label();
+    for (std::size_t i = positions.size(); i-- > 0;) {
+      b_.into(positions[i], VOp::add64, {reg(positions[i]), immediate(1)});
+      if (i == 0) break;
+      b_.jump_if(Cond::lt, positions[i], prologue_.parameter_operand(counts[i]), done);
+      b_.into(positions[i], VOp::imm64, {}, 0);
+    }
+    b_.label(done);
+  }
+
+  void emit_work_item(const Block& body) {
+    Pointers pointers;
+    for (const PointerKey& key : required(body)) pointers[key] = address(key);
+    emit_block(body, Tile{}, pointers);
+  }
+
+  VReg address(const PointerKey& key) {
+    const VReg base = prologue_.base(key.first);
+    if (key.second == Expr(0)) return b_.op(VOp::mov64, {reg(base)});
+    const Operand offset = index_.operand(key.second * element_bytes(key.first));
+    return b_.op(VOp::add64, {reg(base), offset});
+  }
+
+  std::int64_t element_bytes(MemoryId m) const { return static_cast<std::int64_t>(size_of(ir_.memory[m].precision)); }
+
+  // ---- pointers ----
+
+  static PointerKey key_of(MemoryId memory, const Expr& index) { return {memory, split_constant(index).first}; }
+
+  /// The addresses that a block needs when it starts: those of its own accesses, and where the pointers of its loops
+  /// begin.
+  std::set<PointerKey> required(const Block& block) const {
+    std::set<PointerKey> keys;
+    for (const Item& item : block) {
+      if (!item.is_loop()) {
+        if (linear::is_memory(item.expression)) keys.insert(key_of(item.expression.memory, item.expression.index));
+        continue;
+      }
+      const Loop& loop = *item.loop;
+      for (const PointerKey& key : required_inside(loop))
+        keys.insert(key_of(key.first, key.second.substitute({{loop.var, loop.begin}})));
+    }
+    return keys;
+  }
+
+  std::set<PointerKey> required_inside(const Loop& loop) const {
+    std::set<PointerKey> keys;
+    for (const Loop::Version& v : loop.versions) keys.merge(required(v.body));
+    return keys;
+  }
+
+  VReg pointer(const Pointers& pointers, const PointerKey& key) const {
+    auto it = pointers.find(key);
+    if (it == pointers.end()) throw Error(fmt::format("no pointer for {}[{}]", ir_.memory[key.first].name, key.second.to_string()));
+    return it->second;
+  }
+
+  // ---- loops ----
+
+  /// A pointer that moves with a loop.
+  struct Moving {
+    VReg pointer;
+    Expr bytes_per_element;
+  };
+
+  void emit_block(const Block& block, const Tile& tile, const Pointers& pointers) {
+    for (std::size_t i = 0; i < block.size();) {
+      if (block[i].is_loop()) {
+        emit_loop(*block[i].loop, tile, pointers);
+        ++i;
+        continue;
+      }
+      std::size_t end = i + 1;
+      while (end < block.size() && !block[end].is_loop() && !is_barrier(block[end - 1].expression) && !is_barrier(block[end].expression)) ++end;
+      emit_segment(block, i, end, tile, pointers);
+      i = end;
+    }
+  }
+
+  /// Folds need all vectors of their operand, which the element by element order has only behind a segment.
+  static bool is_barrier(const Expression& e) { return info(e.op).kind == linear::OpClass::lanes; }
+
+  void emit_loop(const Loop& loop, const Tile& outer, const Pointers& outer_pointers) {
+    Pointers pointers = outer_pointers;
+    std::vector<Moving> moving;
+    for (const PointerKey& key : required_inside(loop)) {
+      if (!key.second.uses(loop.var)) continue;
+      const auto coefficient = key.second.coefficient(loop.var);
+      if (!coefficient || linear::uses_loop_variable(*coefficient))
+        throw Error(fmt::format("index {} is not linear in {}", key.second.to_string(), loop.var));
+      const auto [start, constant] = split_constant(key.second.substitute({{loop.var, loop.begin}}));
+      const Operand offset = prologue_.parameter_operand(Expr(constant) * element_bytes(key.first));
+      const VReg from = pointer(outer_pointers, {key.first, start});
+      const VReg p = constant == 0 ? b_.op(VOp::mov64, {reg(from)}) : b_.op(VOp::add64, {reg(from), offset});
+      pointers[key] = p;
+      moving.push_back({p, *coefficient * element_bytes(key.first)});
+    }
+    const VReg variable = b_.op(VOp::mov64, {reg(index_.evaluate(loop.begin))});
+    index_.set_variable(loop.var, variable);
+    const std::optional<std::int64_t> extent = (loop.end - loop.begin).as_constant();
+    if (extent)
+      emit_counted_versions(loop, outer, pointers, moving, variable, *extent);
+    else
+      emit_run_time_versions(loop, outer, pointers, moving, variable);
+  }
+
+  /// The extent is a constant: each version runs a known number of times.
+  void emit_counted_versions(const Loop& loop, const Tile& outer, const Pointers& pointers, const std::vector<Moving>& moving,
+                             VReg variable, std::int64_t rest) {
+    for (const Loop::Version& v : loop.versions) {
+      const std::int64_t trips = v.partial ? (rest + v.step - 1) / v.step : rest / v.step;
+      if (trips <= 0) continue;
+      if (v.partial && trips > 1) {  // full iterations but for the last
+        const VReg left = b_.imm64(rest);
+        emit_partial_version(loop, v, outer, pointers, moving, variable, left);
+        return;
+      }
+      const Tile tile = v.partial ? partial_tile(loop, v, outer, b_.imm64(rest)) : tile_of(loop, v, outer);
+      const VReg counter = trips > 1 ? b_.imm64(trips) : kNoReg;
+      const std::uint32_t top = b_.new_label();
+      if (trips > 1) b_.label(top, alignment(v.body));
+      emit_block(v.body, tile, pointers);
+      step(moving, variable, v.step);
+      if (trips > 1) {
+        b_.into(counter, VOp::sub64, {reg(counter), immediate(1)});
+        b_.jump_if(Cond::gt, counter, immediate(0), top);
+      }
+      rest -= trips * v.step;
+    }
+  }
+
+  void emit_run_time_versions(const Loop& loop, const Tile& outer, const Pointers& pointers, const std::vector<Moving>& moving,
+                              VReg variable) {
+    const VReg left = b_.op(VOp::mov64, {reg(index_.evaluate(loop.end - loop.begin))});
+    std::int64_t bound = std::numeric_limits<std::int64_t>::max();
+    if (auto c = linear::extent_bound(loop).as_constant()) bound = *c;
+    for (const Loop::Version& v : loop.versions) {
+      if (v.partial) {
+        emit_partial_version(loop, v, outer, pointers, moving, variable, left);
+        break;
+      }
+      const std::uint32_t top = b_.new_label(), next = b_.new_label();
+      b_.jump_if(Cond::lt, left, immediate(v.step), next);
+      const bool repeats = bound >= 2 * v.step;
+      if (repeats) b_.label(top, alignment(v.body));
+      emit_block(v.body, tile_of(loop, v, outer), pointers);
+      step(moving, variable, v.step);
+      b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
+      if (repeats) b_.jump_if(Cond::ge, left, immediate(v.step), top);
+      b_.label(next);
+      bound = std::min(bound, v.step - 1);
+    }
+  }
+
+  void emit_partial_version(const Loop& loop, const Loop::Version& v, const Tile& outer, const Pointers& pointers,
+                            const std::vector<Moving>& moving, VReg variable, VReg left) {
+    const std::uint32_t top = b_.new_label(), next = b_.new_label();
+    b_.jump_if(Cond::le, left, immediate(0), next);
+    b_.label(top);
+    emit_block(v.body, partial_tile(loop, v, outer, left), pointers);
+    step(moving, variable, v.step);
+    b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
+    b_.jump_if(Cond::gt, left, immediate(0), top);
+    b_.label(next);
+  }
+
+  static std::int64_t alignment(const Block& body) {
+    const bool innermost = std::none_of(body.begin(), body.end(), [](const Item& i) { return i.is_loop(); });
+    return innermost ? kLoopAlignment : 0;
+  }
+
+  void step(const std::vector<Moving>& moving, VReg variable, std::int64_t elements) {
+    for (const Moving& m : moving)
+      b_.into(m.pointer, VOp::add64, {reg(m.pointer), prologue_.parameter_operand(m.bytes_per_element * elements)});
+    b_.into(variable, VOp::add64, {reg(variable), immediate(elements)});
+  }
+
+  Tile tile_of(const Loop& loop, const Loop::Version& v, const Tile& outer) const {
+    Tile tile = outer;
+    if (loop.lanes) {
+      tile.lane_variable = loop.var;
+      tile.vectors = v.step / target_.lanes();
+    } else if (v.step > 1) {
+      tile.row_variable = loop.var;
+      tile.rows = v.step;
+    }
+    return tile;
+  }
+
+  Tile partial_tile(const Loop& loop, const Loop::Version& v, const Tile& outer, VReg left) {
+    if (!loop.lanes || v.step != target_.lanes()) throw Error(fmt::format("loop {}: a partial version of {} elements", loop.var, v.step));
+    Tile tile = tile_of(loop, v, outer);
+    tile.count = b_.op(VOp::min64, {reg(left), immediate(target_.lanes())});
+    tile.mask = first_lanes(tile.count);
+    return tile;
+  }
+
+  VReg first_lanes(VReg count) {
+    Instruction i;
+    i.op = VOp::mask_first;
+    i.dst = b_.mask();
+    i.src = {reg(count), {}, {}};
+    i.temps[0] = b_.general();
+    i.temp_count = 1;
+    b_.append(i);
+    return i.dst;
+  }
+
+  // ---- straight-line segments, element by element ----
+
+  bool spans_rows(ValueId v, const Tile& t) const { return t.rows > 1 && varies_[v].count(t.row_variable) != 0; }
+  bool spans_lanes(ValueId v, const Tile& t) const { return !t.lane_variable.empty() && varies_[v].count(t.lane_variable) != 0; }
+
+  /// The tile of the work that an expression does (its operands' and its own).
+  std::pair<bool, bool> extent_of(const Expression& e, const Tile& t) const {
+    bool rows = false, lanes = false;
+    for (ValueId v : e.in) rows |= spans_rows(v, t), lanes |= spans_lanes(v, t);
+    if (linear::is_memory(e)) {
+      rows |= t.rows > 1 && e.index.uses(t.row_variable);
+      lanes |= !t.lane_variable.empty() && e.index.uses(t.lane_variable);
+    }
+    return {rows, lanes};
+  }
+
+  /// Whether a whole square tile goes through a transpose in registers.
+  bool is_transposed(const Expression& e, const Tile& t) const {
+    if (!linear::is_memory(e) || t.rows != target_.lanes() || linear::access_mode(e, t.lane_variable) != AccessMode::across) return false;
+    const auto c = e.index.coefficient(t.row_variable);
+    return c && *c == Expr(1);
+  }
+
+  void emit_segment(const Block& block, std::size_t begin, std::size_t end, const Tile& tile, const Pointers& pointers) {
+    bool column_by_column = false;
+    for (std::size_t i = begin; i < end; ++i) {
+      allocate(block[i].expression, tile);
+      column_by_column |= is_transposed(block[i].expression, tile);
+    }
+    const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
+    for (std::int64_t o = 0; o < outer; ++o)
+      for (std::int64_t n = 0; n < inner; ++n)
+        for (std::size_t i = begin; i < end; ++i)
+          emit_element(block[i].expression, tile, pointers, column_by_column ? n : o, column_by_column ? o : n);
+  }
+
+  /// Makes the registers' table of the expression's result (the registers themselves come as they are written).
+  void allocate(const Expression& e, const Tile& t) {
+    if (e.out == linear::kNone || info(e.op).kind == linear::OpClass::update) return;
+    ValueRegisters r;
+    if (e.op == Op::fill) {
+      if (e.over.empty() && updated_.count(e.out) == 0) {
+        r.constant = static_cast<float>(e.imm);
+        values_[e.out] = std::move(r);
+        return;
+      }
+      for (const std::string& name : e.over) {
+        if (name == t.row_variable) r.rows = t.rows;
+        if (auto it = widest_lanes_.find(name); it != widest_lanes_.end()) {
+          r.lanes = true;
+          r.vectors = name == t.lane_variable ? t.vectors : it->second;
+        }
+      }
+    } else {
+      if (spans_rows(e.out, t)) r.rows = t.rows;
+      if (spans_lanes(e.out, t)) r.vectors = t.vectors, r.lanes = true;
+    }
+    r.inside_lanes = !t.lane_variable.empty();
+    r.registers.assign(static_cast<std::size_t>(r.rows * r.vectors), kNoReg);
+    values_[e.out] = std::move(r);
+  }
+
+  VReg& slot(ValueId v, std::int64_t row, std::int64_t vector) {
+    ValueRegisters& r = values_.at(v);
+    return r.registers[static_cast<std::size_t>((r.rows > 1 ? row : 0) * r.vectors + vector % r.vectors)];
+  }
+
+  Element element(ValueId v, std::int64_t row, std::int64_t vector) {
+    const ValueRegisters& r = values_.at(v);
+    if (r.constant) return {kNoReg, r.constant};
+    return {slot(v, row, vector), std::nullopt};
+  }
+
+  void emit_element(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    b_.set_origin(origin_of(e));
+    if (e.op == Op::fill) return emit_fill(e, row, vector);
+    const auto [rows, lanes] = extent_of(e, t);
+    if ((row > 0 && !rows) || (vector > 0 && !lanes)) return;
+    if (e.op == Op::load) return emit_load(e, t, pointers, row, vector);
+    if (e.op == Op::store) return emit_store(e, t, pointers, row, vector);
+    if (e.op == Op::dimension) {
+      slot(e.out, 0, 0) = dimension(e.index);
+      return;
+    }
+    if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e);
+    std::vector<Element> in;
+    const bool update = info(e.op).kind == linear::OpClass::update;
+    for (std::size_t i = update ? 1 : 0; i < e.in.size(); ++i) in.push_back(element(e.in[i], row, vector));
+    if (update) {
+      // A value that is folded over the lanes later must not take in lanes that are off.
+      const bool folds = t.mask != kNoReg && values_.at(e.out).lanes && !values_.at(e.out).inside_lanes;
+      elementwise_.update(e.op, slot(e.out, row, vector), in, folds ? t.mask : kNoReg);
+    } else {
+      slot(e.out, row, vector) = elementwise_.emit(e, in);
+    }
+  }
+
+  /// Emitted for all its elements at once, when the segment comes to its first.
+  void emit_fill(const Expression& e, std::int64_t row, std::int64_t vector) {
+    ValueRegisters& r = values_.at(e.out);
+    if (row != 0 || vector != 0 || r.constant) return;
+    for (VReg& x : r.registers) x = b_.constant_vector(static_cast<float>(e.imm));
+  }
+
+  void emit_fold(const Expression& e) {
+    const ValueRegisters& r = values_.at(e.in[0]);
+    VReg x = r.constant ? b_.constant_vector(*r.constant) : r.registers[0];
+    for (std::size_t i = 1; i < r.registers.size(); ++i) x = elementwise_.combine(e.op, x, r.registers[i]);
+    slot(e.out, 0, 0) = elementwise_.fold_lanes(e.op, x);
+  }
+
+  VReg dimension(const Expr& e) {
+    const VReg integer = b_.op(VOp::splat64, {reg(index_.evaluate(e))});
+    return b_.op(VOp::to_f32, {reg(integer)});
+  }
+
+  std::uint32_t origin_of(const Expression& e) {
+    auto [it, fresh] = origins_.try_emplace(&e, static_cast<std::uint32_t>(program_.origins.size()));
+    if (fresh) {
+      std::string text(info(e.op).text);
+      if (e.out != linear::kNone) text = fmt::format("%{} = {}", ir_.values[e.out], text);
+      if (linear::is_memory(e)) text += fmt::format(" %{}[{}]", ir_.memory[e.memory].name, e.index.to_string());
+      program_.origins.push_back(std::move(text));
+    }
+    return it->second;
+  }
+
+  // ---- memory ----
+
+  /// base + row * row stride, where the stride may be known at run time only: then an odd multiple of it in a register,
+  /// scaled by a power of two.
+  Memory row_address(VReg base, std::int64_t displacement, std::int64_t row, const Expr& stride_bytes) {
+    constexpr std::int64_t kLargestScale = 8;
+    if (auto c = stride_bytes.as_constant(); c && fits_immediate(*c * row + displacement))
+      return {base, kNoReg, 1, static_cast<std::int32_t>(displacement + *c * row)};
+    if (row == 0) return {base, kNoReg, 1, static_cast<std::int32_t>(displacement)};
+    std::int64_t scale = 1;
+    while (row % (2 * scale) == 0 && 2 * scale <= kLargestScale) scale *= 2;
+    const VReg multiple = prologue_.parameter(stride_bytes * (row / scale));
+    return {base, multiple, static_cast<std::uint8_t>(scale), static_cast<std::int32_t>(displacement)};
+  }
+
+  /// The base pointer of an access and its constant displacement in bytes.
+  std::pair<VReg, std::int64_t> start_of(const Expression& e, const Pointers& pointers) {
+    const auto [index, constant] = split_constant(e.index);
+    const std::int64_t displacement = constant * element_bytes(e.memory);
+    const VReg base = pointer(pointers, {e.memory, index});
+    if (fits_immediate(displacement)) return {base, displacement};
+    return {b_.op(VOp::add64, {reg(base), reg(prologue_.parameter(displacement))}), 0};
+  }
+
+  Expr stride_bytes(const Expression& e, const std::string& variable) const {
+    if (variable.empty() || !e.index.uses(variable)) return 0;
+    const auto c = e.index.coefficient(variable);
+    if (!c) throw Error(fmt::format("index {} is not linear in {}", e.index.to_string(), variable));
+    return *c * element_bytes(e.memory);
+  }
+
+  bool is_boolean(const Expression& e) const { return ir_.memory[e.memory].precision == Precision::boolean; }
+  /// Scratch is padded to whole vectors.
+  bool is_padded(MemoryId m) const {
+    const auto kind = ir_.memory[m].kind;
+    return kind == linear::Memory::Kind::worker || kind == linear::Memory::Kind::call;
+  }
+
+  Instruction access(VOp op, const Memory& mem) const {
+    Instruction i;
+    i.op = op;
+    i.mem = mem;
+    return i;
+  }
+
+  void predicate(Instruction& i, const Tile& t, MemoryId memory) const {
+    if (t.mask == kNoReg || is_padded(memory)) return;
+    i.mask = t.mask;
+    i.count = t.count;
+  }
+
+  void emit_load(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    if (is_transposed(e, t)) {
+      if (row == 0) load_transposed(e, t, pointers, vector);
+      return;
+    }
+    const auto [base, displacement] = start_of(e, pointers);
+    const Expr row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
+    Instruction i;
+    switch (linear::access_mode(e, t.lane_variable)) {
+      case AccessMode::splat:
+        i = access(is_boolean(e) ? VOp::load_bool_splat : VOp::load_splat, row_address(base, displacement, row, row_stride));
+        break;
+      case AccessMode::vector:
+        i = access(is_boolean(e) ? VOp::load_bool : VOp::load,
+                   row_address(base, displacement + vector * target_.lanes() * element_bytes(e.memory), row, row_stride));
+        predicate(i, t, e.memory);
+        break;
+      case AccessMode::across:
+        i = strided(e, t, base, displacement, row, row_stride, vector,
+                    is_boolean(e) ? VOp::load_bool_strided : VOp::load_strided);
+        break;
+    }
+    i.dst = slot(e.out, row, vector) = b_.vector();
+    b_.append(i);
+  }
+
+  /// Lane by lane, `stride` apart.
+  Instruction strided(const Expression& e, const Tile& t, VReg base, std::int64_t displacement, std::int64_t row,
+                      const Expr& row_stride, std::int64_t vector, VOp op) {
+    const Expr lane_stride = stride_bytes(e, t.lane_variable);
+    const VReg stride = prologue_.parameter(lane_stride);
+    VReg start = base;
+    if (vector > 0) start = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(lane_stride * (vector * target_.lanes()))});
+    Instruction i = access(op, row_address(start, displacement, row, row_stride));
+    i.stride = stride;
+    i.count = t.count != kNoReg ? t.count : prologue_.parameter(target_.lanes());
+    i.temps = {b_.general(), b_.vector()};
+    i.temp_count = 2;
+    return i;
+  }
+
+  void emit_store(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    if (is_transposed(e, t)) {
+      if (row == t.rows - 1) store_transposed(e, t, pointers, vector);
+      return;
+    }
+    const auto [base, displacement] = start_of(e, pointers);
+    const Expr row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
+    const VReg value = elementwise_.in_register(element(e.in[0], row, vector));
+    Instruction i;
+    switch (linear::access_mode(e, t.lane_variable)) {
+      case AccessMode::splat:
+        i = access(is_boolean(e) ? VOp::store_bool : VOp::store, row_address(base, displacement, row, row_stride));
+        i.count = prologue_.parameter(1);
+        i.mask = first_lanes(i.count);
+        break;
+      case AccessMode::vector:
+        i = access(is_boolean(e) ? VOp::store_bool : VOp::store,
+                   row_address(base, displacement + vector * target_.lanes() * element_bytes(e.memory), row, row_stride));
+        predicate(i, t, e.memory);
+        break;
+      case AccessMode::across:
+        i = strided(e, t, base, displacement, row, row_stride, vector,
+                    is_boolean(e) ? VOp::store_bool_strided : VOp::store_strided);
+        break;
+    }
+    i.src[0] = reg(value);
+    b_.append(i);
+  }
+
+  /// The addresses of the tile's lanes in memory, each a vector along the rows' axis. Lanes that are off repeat the last
+  /// that is on: never outside of the tensor.
+  template <typename F>
+  void for_each_lane(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector, F&& f) {
+    constexpr std::int64_t kRowsPerPointer = 4;
+    auto [base, displacement] = start_of(e, pointers);
+    const Expr stride = stride_bytes(e, t.lane_variable);
+    if (t.count != kNoReg) {
+      const VReg last = b_.op(VOp::sub64, {reg(t.count), immediate(1)});
+      const VReg bytes = prologue_.parameter(stride);
+      for (std::int64_t l = 0; l < target_.lanes(); ++l) {
+        const VReg lane = b_.op(VOp::min64, {reg(last), immediate(l)});
+        const VReg offset = b_.op(VOp::mul64, {reg(lane), reg(bytes)});
+        f(l, Memory{base, offset, 1, static_cast<std::int32_t>(displacement)});
+      }
+      return;
+    }
+    VReg group = base;
+    if (vector > 0) group = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(stride * (vector * target_.lanes()))});
+    for (std::int64_t l = 0; l < target_.lanes(); ++l) {
+      if (l > 0 && l % kRowsPerPointer == 0)
+        group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * kRowsPerPointer)});
+      f(l, row_address(group, displacement, l % kRowsPerPointer, stride));
+    }
+  }
+
+  void load_transposed(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector) {
+    std::vector<VReg> tile;
+    for_each_lane(e, t, pointers, vector, [&](std::int64_t, const Memory& mem) {
+      Instruction i = access(is_boolean(e) ? VOp::load_bool : VOp::load, mem);
+      i.dst = b_.vector();
+      b_.append(i);
+      tile.push_back(i.dst);
+    });
+    tile = emit_transpose(b_, std::move(tile), target_);
+    for (std::int64_t r = 0; r < t.rows; ++r) slot(e.out, r, vector) = tile[static_cast<std::size_t>(r)];
+  }
+
+  void store_transposed(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector) {
+    std::vector<VReg> tile;
+    for (std::int64_t r = 0; r < t.rows; ++r) tile.push_back(elementwise_.in_register(element(e.in[0], r, vector)));
+    tile = emit_transpose(b_, std::move(tile), target_);
+    const std::uint32_t done = b_.new_label();
+    for_each_lane(e, t, pointers, vector, [&](std::int64_t lane, const Memory& mem) {
+      if (t.count != kNoReg) b_.jump_if(Cond::le, t.count, immediate(lane), done);
+      Instruction i = access(is_boolean(e) ? VOp::store_bool : VOp::store, mem);
+      i.src[0] = reg(tile[static_cast<std::size_t>(lane)]);
+      b_.append(i);
+    });
+    b_.label(done);
+  }
+
+  // ---- clean-up ----
+
+  /// Loop variables, pointers and constants that nobody reads.
+  void remove_dead_code() {
+    auto& code = program_.code;
+    for (bool changed = true; changed;) {
+      std::vector<std::uint32_t> reads(program_.registers.size(), 0);
+      for (Instruction& i : code)
+        for_each_register(i, [&](VReg r, bool read, bool) {
+          if (read && r != i.dst) ++reads[r];
+        });
+      const std::size_t before = code.size();
+      std::erase_if(code, [&](const Instruction& i) {
+        const VOpInfo& op = info(i.op);
+        return i.dst != kNoReg && i.op != VOp::arguments && !op.control && !op.stores && reads[i.dst] == 0;
+      });
+      changed = code.size() != before;
+    }
+  }
+
+  const LinearIR& ir_;
+  const TargetInfo& target_;
+  Program program_;
+  VBuilder b_;
+  Prologue prologue_;
+  IndexArithmetic index_;
+  ElementwiseEmitter elementwise_;
+  std::vector<std::set<std::string>> varies_;
+  std::map<std::string, std::int64_t> widest_lanes_;
+  std::set<ValueId> updated_;
+  std::map<ValueId, ValueRegisters> values_;
+  std::map<const Expression*, std::uint32_t> origins_;
+};
+
+}  // namespace
+
+std::vector<PhaseCode> lower_to_vcode(const LinearIR& ir, const TargetInfo& target, Tape& tape) {
+  std::vector<PhaseCode> phases;
+  for (const Item& item : ir.phases) {
+    if (!item.is_loop() || !item.loop->parallel) throw Error("a phase is a nest of parallel loops");
+    phases.push_back(PhaseEmitter(ir, target, tape).run(*item.loop));
+  }
+  return phases;
+}
+
+}  // namespace burin::codegen

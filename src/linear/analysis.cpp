@@ -1,0 +1,147 @@
+#include "linear/analysis.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "burin/error.h"
+#include "support/expr_node.h"
+
+namespace burin::linear {
+namespace {
+
+void add_effects(const Expression& e, Effects& out) {
+  out.reads.insert(e.in.begin(), e.in.end());
+  if (e.out != kNone) out.writes.insert(e.out);
+  if (e.op == Op::load) out.loads.insert(e.memory);
+  if (e.op == Op::store) out.stores.insert(e.memory);
+}
+
+template <typename T>
+bool meet(const std::set<T>& a, const std::set<T>& b) {
+  return std::any_of(a.begin(), a.end(), [&](const T& x) { return b.count(x) != 0; });
+}
+
+void visit_blocks(Block& block, Path& path, const std::function<void(Block&, const Path&)>& f) {
+  f(block, path);
+  for (Item& item : block) {
+    if (!item.is_loop()) continue;
+    path.loops.push_back(item.loop.get());
+    for (Loop::Version& v : item.loop->versions) visit_blocks(v.body, path, f);
+    path.loops.pop_back();
+  }
+}
+
+class DependenceAnalysis {
+ public:
+  explicit DependenceAnalysis(const LinearIR& ir) : result_(ir.values.size()) {
+    // Values flow forward and, through update variables, around loops: two sweeps reach the fixpoint of both.
+    for (int sweep = 0; sweep < 2; ++sweep) visit(ir.phases, "");
+  }
+  std::vector<std::set<std::string>> take() { return std::move(result_); }
+
+ private:
+  void visit(const Block& block, const std::string& lane) {
+    for (const Item& item : block) {
+      if (item.is_loop()) {
+        const Loop& loop = *item.loop;
+        for (const Loop::Version& v : loop.versions) visit(v.body, loop.lanes ? loop.var : lane);
+        if (loop.lanes) last_lane_ = loop.var;
+      } else {
+        visit(item.expression, lane);
+      }
+    }
+  }
+
+  void visit(const Expression& e, const std::string& lane) {
+    if (e.out == kNone || info(e.op).kind == OpClass::update) return;
+    std::set<std::string>& out = result_[e.out];
+    if (e.op == Op::fill) out.insert(e.over.begin(), e.over.end());
+    if (e.op == Op::load)
+      for (const std::string& s : e.index.symbols())
+        if (s.front() == '_') out.insert(s);
+    for (ValueId v : e.in) out.insert(result_[v].begin(), result_[v].end());
+    if (info(e.op).kind == OpClass::lanes) out.erase(lane.empty() ? last_lane_ : lane);
+  }
+
+  std::vector<std::set<std::string>> result_;
+  std::string last_lane_;  ///< a fold across lanes stands behind the lane loop that it folds
+};
+
+}  // namespace
+
+std::vector<std::set<std::string>> dependences(const LinearIR& ir) { return DependenceAnalysis(ir).take(); }
+
+Effects effects(const Block& block) {
+  Effects out;
+  for_each_expression(block, [&](const Expression& e) { add_effects(e, out); });
+  return out;
+}
+
+Effects effects(const Item& item) {
+  Effects out;
+  if (!item.is_loop()) {
+    add_effects(item.expression, out);
+    return out;
+  }
+  for (const Loop::Version& v : item.loop->versions)
+    for_each_expression(v.body, [&](const Expression& e) { add_effects(e, out); });
+  return out;
+}
+
+bool depends(const Effects& later, const Effects& earlier) {
+  return meet(later.reads, earlier.writes) || meet(later.writes, earlier.reads) || meet(later.writes, earlier.writes) ||
+         meet(later.loads, earlier.stores) || meet(later.stores, earlier.loads) || meet(later.stores, earlier.stores);
+}
+
+AccessMode access_mode(const Expression& e, const std::string& lane_variable) {
+  if (lane_variable.empty() || !e.index.uses(lane_variable)) return AccessMode::splat;
+  const auto c = e.index.coefficient(lane_variable);
+  return c && *c == Expr(1) ? AccessMode::vector : AccessMode::across;
+}
+
+bool is_memory(const Expression& e) { return info(e.op).kind == OpClass::memory; }
+
+std::string Path::lane_variable() const {
+  for (const Loop* l : loops)
+    if (l->lanes) return l->var;
+  return "";
+}
+
+bool Path::has(std::string_view variable) const {
+  return std::any_of(loops.begin(), loops.end(), [&](const Loop* l) { return l->var == variable; });
+}
+
+void for_each_block(Block& root, const std::function<void(Block&, const Path&)>& f) {
+  Path path;
+  visit_blocks(root, path, f);
+}
+
+bool uses_loop_variable(const Expr& e) {
+  for (const std::string& s : e.symbols())
+    if (s.front() == '_') return true;
+  return false;
+}
+
+Expr extent_bound(const Loop& loop) {
+  const Expr exact = loop.end - loop.begin;
+  if (!uses_loop_variable(exact)) return exact;
+  const auto& terms = loop.end.node().terms;
+  if (terms.size() == 1 && terms[0].coefficient == 1 && terms[0].factors.size() == 1 && terms[0].factors[0].power == 1) {
+    const Expr::Node::Atom& atom = terms[0].factors[0].atom;
+    if (!atom.is_symbol() && atom.function == Expr::Function::min)
+      for (const Expr& argument : atom.arguments)
+        if (!uses_loop_variable(argument - loop.begin)) return argument - loop.begin;
+  }
+  throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
+}
+
+Expr worker_scratch_bytes(const LinearIR& ir) {
+  Expr bytes = 0;
+  for (const Memory& m : ir.memory)
+    if (m.kind == Memory::Kind::worker && m.offset)
+      bytes = max(bytes, *m.offset + m.elements * static_cast<std::int64_t>(size_of(m.precision)));
+  return bytes;
+}
+
+}  // namespace burin::linear

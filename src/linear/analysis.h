@@ -1,0 +1,52 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "linear/linear_ir.h"
+
+namespace burin::linear {
+
+/// For each value the loop variables that it varies over (lane variable included): those of loads' indices, of fills'
+/// `over`, and of operands.
+std::vector<std::set<std::string>> dependences(const LinearIR& ir);
+
+/// Values and memory that a block (or item) touches, loops entered.
+struct Effects {
+  std::set<ValueId> reads, writes;
+  std::set<MemoryId> loads, stores;
+};
+Effects effects(const Item& item);
+Effects effects(const Block& block);
+
+/// Whether `later` must stay behind `earlier`.
+bool depends(const Effects& later, const Effects& earlier);
+
+/// How the lanes of an access meet memory, from the coefficient of the lane variable in its index.
+enum class AccessMode : std::uint8_t { splat, vector, across };
+AccessMode access_mode(const Expression& e, const std::string& lane_variable);
+
+bool is_memory(const Expression& e);
+
+/// The enclosing lane loop's variable, "" outside of one.
+struct Path {
+  std::vector<const Loop*> loops;  ///< outermost first
+  std::string lane_variable() const;
+  bool has(std::string_view variable) const;
+};
+
+/// Calls f(block, path) for every block, outer before inner. The block may be changed by f (not its parents).
+void for_each_block(Block& root, const std::function<void(Block&, const Path&)>& f);
+
+/// The loop's number of elements, as an expression free of loop variables that is at least as large: where the end is
+/// min(begin + c, e), c. Throws burin::Error where none is found.
+Expr extent_bound(const Loop& loop);
+
+bool uses_loop_variable(const Expr& e);
+
+/// Bytes of one worker's scratch, once offsets are set.
+Expr worker_scratch_bytes(const LinearIR& ir);
+
+}  // namespace burin::linear

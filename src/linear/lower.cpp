@@ -1,0 +1,433 @@
+#include "linear/lower.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "burin/error.h"
+
+namespace burin::linear {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Graph operations that are one Linear IR operation.
+const std::map<OpKind, Op>& elementwise_table() {
+  static const std::map<OpKind, Op> table = {
+      {OpKind::Abs, Op::abs},
+      {OpKind::Neg, Op::neg},
+      {OpKind::Sqrt, Op::sqrt},
+      {OpKind::Rsqrt, Op::rsqrt},
+      {OpKind::Reciprocal, Op::reciprocal},
+      {OpKind::Square, Op::square},
+      {OpKind::Exp, Op::exp},
+      {OpKind::Exp2, Op::exp2},
+      {OpKind::Log, Op::log},
+      {OpKind::Tanh, Op::tanh},
+      {OpKind::Sigmoid, Op::sigmoid},
+      {OpKind::Erf, Op::erf},
+      {OpKind::Relu, Op::relu},
+      {OpKind::LeakyRelu, Op::leaky_relu},
+      {OpKind::Elu, Op::elu},
+      {OpKind::Silu, Op::silu},
+      {OpKind::Softplus, Op::softplus},
+      {OpKind::HardSigmoid, Op::hard_sigmoid},
+      {OpKind::HardSwish, Op::hard_swish},
+      {OpKind::Floor, Op::floor},
+      {OpKind::Ceil, Op::ceil},
+      {OpKind::Round, Op::round},
+      {OpKind::Sign, Op::sign},
+      {OpKind::Sin, Op::sin},
+      {OpKind::Cos, Op::cos},
+      {OpKind::Not, Op::logical_not},
+      {OpKind::IsNaN, Op::is_nan},
+      {OpKind::IsInf, Op::is_inf},
+      {OpKind::Add, Op::add},
+      {OpKind::Sub, Op::sub},
+      {OpKind::Mul, Op::mul},
+      {OpKind::Div, Op::div},
+      {OpKind::Pow, Op::pow},
+      {OpKind::Min, Op::min},
+      {OpKind::Max, Op::max},
+      {OpKind::PRelu, Op::prelu},
+      {OpKind::And, Op::logical_and},
+      {OpKind::Or, Op::logical_or},
+      {OpKind::Xor, Op::logical_xor},
+      {OpKind::Equal, Op::equal},
+      {OpKind::Less, Op::less},
+      {OpKind::LessOrEqual, Op::less_equal},
+      {OpKind::Greater, Op::greater},
+      {OpKind::GreaterOrEqual, Op::greater_equal},
+      {OpKind::Where, Op::where},
+  };
+  return table;
+}
+
+struct Reduction {
+  Op update, fold_lanes;
+  double start;
+};
+
+Reduction reduction_of(OpKind op) {
+  switch (op) {
+    case OpKind::ReduceMax: return {Op::update_max, Op::lanes_max, -kInfinity};
+    case OpKind::ReduceMin: return {Op::update_min, Op::lanes_min, kInfinity};
+    case OpKind::ReduceProd: return {Op::update_prod, Op::lanes_prod, 1};
+    default: return {Op::update_sum, Op::lanes_sum, 0};
+  }
+}
+
+bool is_view(OpKind op) {
+  return op == OpKind::Transpose || op == OpKind::Unsqueeze || op == OpKind::Squeeze || op == OpKind::Expand ||
+         op == OpKind::Repeat || op == OpKind::Identity;
+}
+
+class Lowering {
+ public:
+  Lowering(const Graph& body, const AxisMap& axes, const Schedule& schedule, const TargetInfo& target)
+      : body_(body), axes_(axes), schedule_(schedule) {
+    ir_.name = body.name;
+    ir_.lanes = target.lanes();
+    ir_.facts = body.facts;
+  }
+
+  LinearIR run() {
+    declare_ports();
+    nests_ = open_shared_loops();
+    for (NodeId id : body_.order()) lower_node(id);
+    for (std::size_t i = 0; i < body_.outputs.size(); ++i) store_output(i);
+    collect_symbols();
+    return std::move(ir_);
+  }
+
+ private:
+  std::string var(AxisId a) const { return loop_variable(axes_, a); }
+  bool is_lane(AxisId a) const { return a == schedule_.lane_axis; }
+
+  // ---- ports ----
+
+  void declare_ports() {
+    for (std::size_t i = 0; i < body_.inputs.size(); ++i) {
+      const Value& v = body_.value(body_.inputs[i]);
+      Port port{v.name, v.precision, v.shape, {}};
+      for (std::size_t d = 0; d < v.shape.size(); ++d)
+        port.strides.push_back(d + 1 == v.shape.size() ? Expr(1) : Expr::symbol(fmt::format("in{}.s{}", i, d)));
+      memory_[body_.inputs[i]] = ir_.new_memory({Memory::Kind::input, memory_name(v.name, "in", i),
+                                                 static_cast<std::uint32_t>(i), v.precision, {}, {}});
+      strides_[body_.inputs[i]] = port.strides;
+      ir_.inputs.push_back(std::move(port));
+    }
+    for (std::size_t i = 0; i < body_.outputs.size(); ++i) {
+      const Value& v = body_.value(body_.outputs[i]);
+      ir_.outputs.push_back({v.name, v.precision, v.shape, dense_strides(v.shape)});
+      output_memory_.push_back(ir_.new_memory({Memory::Kind::output, memory_name(v.name, "out", i),
+                                               static_cast<std::uint32_t>(i), v.precision, {}, {}}));
+    }
+  }
+
+  static std::string memory_name(const std::string& name, std::string_view prefix, std::size_t i) {
+    const bool good = !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    });
+    return good ? name : fmt::format("{}{}", prefix, i);
+  }
+
+  static std::vector<Expr> dense_strides(const Shape& shape) {
+    std::vector<Expr> strides(shape.size(), Expr(1));
+    for (std::size_t d = shape.size(); d-- > 1;) strides[d - 1] = strides[d] * shape[d];
+    return strides;
+  }
+
+  MemoryId constant_memory(ValueId v) {
+    auto [it, fresh] = memory_.try_emplace(v, kNone);
+    if (fresh) {
+      const Value& value = body_.value(v);
+      it->second = ir_.new_memory({Memory::Kind::constant, fmt::format("c{}", ir_.constants.size()),
+                                   static_cast<std::uint32_t>(ir_.constants.size()), value.precision, {}, {}});
+      ir_.constants.push_back(*value.constant);
+      strides_[v] = dense_strides(value.shape);
+    }
+    return it->second;
+  }
+
+  /// The element of a tensor at the loop variables: strides times positions, a dimension that is split into several
+  /// axes in mixed radix, a dimension of (perhaps) one element standing still.
+  Expr index_of(ValueId v, const std::vector<Expr>& strides) const {
+    Expr index = 0;
+    const Shape& shape = body_.value(v).shape;
+    for (std::size_t d = 0; d < shape.size(); ++d) {
+      Expr extent = 1, position = 0;
+      const auto& list = axes_.dims[v][d];
+      for (std::size_t i = list.size(); i-- > 0;) {
+        position += Expr::symbol(var(list[i])) * extent;
+        extent *= axes_.axes[list[i]].extent;
+      }
+      const bool whole = list.empty() || body_.facts.proves_equal(shape[d], extent);
+      index += position * (whole ? strides[d] : select(equal(shape[d], 1), 0, strides[d]));
+    }
+    return index;
+  }
+
+  // ---- loops ----
+
+  /// The parallel loops, and the lane loop where it encloses all nests; gives the block that the nests go to.
+  Block* open_shared_loops() {
+    Block* block = &ir_.phases;
+    for (AxisId a : schedule_.parallel) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
+    if (!schedule_.lanes_outside) return ensure_parallel(block);
+    const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
+    const Expr extent = axes_.axes[schedule_.lane_axis].extent;
+    block = open_loop(*block, outer, 0, extent, schedule_.lane_block, true, false);
+    const Expr start = Expr::symbol(outer);
+    return open_loop(*block, lane, start, min(start + schedule_.lane_block, extent), 1, false, true);
+  }
+
+  /// A kernel without a parallel axis still is a phase: one item of work.
+  Block* ensure_parallel(Block* block) {
+    return schedule_.parallel.empty() ? open_loop(*block, "_one", 0, 1, 1, true, false) : block;
+  }
+
+  Block* open_loop(Block& parent, const std::string& variable, Expr begin, Expr end, std::int64_t step, bool parallel,
+                   bool lanes) {
+    Loop loop;
+    loop.var = variable;
+    loop.begin = std::move(begin);
+    loop.end = std::move(end);
+    loop.parallel = parallel;
+    loop.lanes = lanes;
+    loop.versions.push_back({step, step > 1, {}});
+    parent.emplace_back(std::move(loop));
+    return &parent.back().loop->body();
+  }
+
+  Block* open_axis(Block& parent, AxisId a) {
+    return open_loop(parent, var(a), 0, axes_.axes[a].extent, 1, false, is_lane(a));
+  }
+
+  bool is_shared(AxisId a) const {
+    if (is_lane(a)) return schedule_.lanes_outside;
+    return std::find(schedule_.parallel.begin(), schedule_.parallel.end(), a) != schedule_.parallel.end();
+  }
+
+  /// Opens loops for those axes that the shared loops do not run over, the lane axis innermost.
+  Block* open_nest(Block* block, std::vector<AxisId> axes) {
+    std::stable_partition(axes.begin(), axes.end(), [&](AxisId a) { return !is_lane(a); });
+    std::set<AxisId> seen;
+    for (AxisId a : axes)
+      if (!is_shared(a) && seen.insert(a).second) block = open_axis(*block, a);
+    return block;
+  }
+
+  // ---- operands ----
+
+  ValueId root_of(ValueId v) const {
+    while (true) {
+      const NodeId producer = body_.value(v).producer;
+      if (producer == burin::kNone || !is_view(body_.node(producer).op)) return v;
+      v = body_.node(producer).inputs[0];
+    }
+  }
+
+  std::uint32_t emit(Block& block, Expression e) {
+    if (e.out == kNone) e.out = ir_.new_value(info(e.op).text);
+    const std::uint32_t out = e.out;
+    block.emplace_back(std::move(e));
+    return out;
+  }
+  std::uint32_t emit_op(Block& block, Op op, std::vector<std::uint32_t> in, double imm = 0) {
+    Expression e;
+    e.op = op;
+    e.in = std::move(in);
+    e.imm = imm;
+    return emit(block, std::move(e));
+  }
+  std::uint32_t emit_fill(Block& block, double imm, std::vector<std::string> over = {}) {
+    Expression e;
+    e.op = Op::fill;
+    e.imm = imm;
+    e.over = std::move(over);
+    return emit(block, std::move(e));
+  }
+  void emit_update(Block& block, Op op, std::uint32_t variable, std::vector<std::uint32_t> operands) {
+    Expression e;
+    e.op = op;
+    e.out = variable;
+    e.in = {variable};
+    e.in.insert(e.in.end(), operands.begin(), operands.end());
+    block.emplace_back(std::move(e));
+  }
+
+  /// The operand as a value in `block`: loaded, filled, or computed by an earlier nest.
+  std::uint32_t operand(Block& block, ValueId v) {
+    v = root_of(v);
+    if (auto it = computed_.find(v); it != computed_.end()) return it->second;
+    const Value& value = body_.value(v);
+    if (value.constant && value.constant->size() == 1) return emit_fill(block, value.constant->at(0));
+    const MemoryId memory = value.constant ? constant_memory(v) : memory_.at(v);
+    Expression e;
+    e.op = Op::load;
+    e.memory = memory;
+    e.index = index_of(v, strides_.at(v));
+    return emit(block, std::move(e));
+  }
+
+  // ---- operations ----
+
+  void lower_node(NodeId id) {
+    const Node& node = body_.node(id);
+    if (is_view(node.op)) return;
+    switch (info(node.op).category) {
+      case OpCategory::reduce: return lower_reduction(id);
+      case OpCategory::matmul: return lower_product(id);
+      default: return lower_elementwise(node);
+    }
+  }
+
+  void lower_elementwise(const Node& node) {
+    const ValueId out = node.outputs[0];
+    Block* block = open_nest(nests_, axes_.of(out));
+    std::vector<std::uint32_t> in;
+    for (ValueId v : node.inputs) in.push_back(v == burin::kNone ? kNone : operand(*block, v));
+    computed_[out] = emit_elementwise(*block, node, in);
+  }
+
+  std::uint32_t emit_elementwise(Block& block, const Node& node, const std::vector<std::uint32_t>& in) {
+    if (auto it = elementwise_table().find(node.op); it != elementwise_table().end())
+      return emit_op(block, it->second, in, node.float_attribute("alpha", 0));
+    switch (node.op) {
+      case OpKind::Gelu:
+        return emit_op(block, node.string_attribute("approximate", "none") == "tanh" ? Op::gelu_tanh : Op::gelu, in);
+      case OpKind::Clip: {
+        std::uint32_t x = in[0];
+        if (in.size() > 1 && in[1] != kNone) x = emit_op(block, Op::max, {x, in[1]});
+        if (in.size() > 2 && in[2] != kNone) x = emit_op(block, Op::min, {x, in[2]});
+        return x;
+      }
+      case OpKind::Cast: return emit_cast(block, node, in[0]);
+      default: throw Error(fmt::format("node '{}': no kernel for {}", node.name, info(node.op).name));
+    }
+  }
+
+  std::uint32_t emit_cast(Block& block, const Node& node, std::uint32_t x) {
+    const Precision to = body_.value(node.outputs[0]).precision, from = body_.value(node.inputs[0]).precision;
+    if (to == from) return x;
+    if (to == Precision::boolean) return emit_op(block, Op::to_bool, {x});
+    if (to == Precision::f32 && from == Precision::boolean) return x;  // 0 and 1 in registers already
+    throw Error(fmt::format("node '{}': no kernel for a Cast from {} to {}", node.name, to_string(from), to_string(to)));
+  }
+
+  /// Names of the variables that a running value's tile spans.
+  std::vector<std::string> tile_variables(const std::vector<AxisId>& kept, const std::vector<AxisId>& folded) const {
+    std::vector<std::string> out;
+    for (AxisId a : kept)
+      if (!is_shared(a) || is_lane(a)) out.push_back(var(a));
+    for (AxisId a : folded)
+      if (is_lane(a)) out.push_back(var(a));
+    return out;
+  }
+
+  /// Whether a maximum is only ever subtracted from what it is the maximum of: a NaN then survives in the difference.
+  bool shifts_softmax(const Node& maximum) const {
+    for (NodeId user : users_[maximum.outputs[0]]) {
+      const Node& n = body_.node(user);
+      if (n.op != OpKind::Sub || n.inputs[0] != maximum.inputs[0]) return false;
+    }
+    return !body_.is_output(maximum.outputs[0]);
+  }
+
+  void lower_reduction(NodeId id) {
+    const Node& node = body_.node(id);
+    const Reduction r = reduction_of(node.op);
+    const std::vector<AxisId> kept = axes_.of(node.outputs[0]), &folded = axes_.reduced[id];
+    Block* outer = open_nest(nests_, kept);
+    std::uint32_t value = emit_fill(*outer, r.start, tile_variables(kept, folded));
+    Block* inner = open_nest(outer, folded);
+    const Op update = r.update == Op::update_max && shifts_softmax(node) ? Op::update_max_number : r.update;
+    emit_update(*inner, update, value, {operand(*inner, node.inputs[0])});
+    if (std::any_of(folded.begin(), folded.end(), [&](AxisId a) { return is_lane(a); }))
+      value = emit_op(*outer, r.fold_lanes, {value});
+    if (node.op == OpKind::ReduceMean) {
+      Expression count;
+      count.op = Op::dimension;
+      count.index = 1;
+      for (AxisId a : folded) count.index *= axes_.axes[a].extent;
+      value = emit_op(*outer, Op::div, {value, emit(*outer, std::move(count))});
+    }
+    computed_[node.outputs[0]] = value;
+  }
+
+  void lower_product(NodeId id) {
+    const Node& node = body_.node(id);
+    const std::vector<AxisId> kept = axes_.of(node.outputs[0]), &folded = axes_.reduced[id];
+    Block* outer = open_nest(nests_, kept);
+    const std::uint32_t sum = emit_fill(*outer, 0, tile_variables(kept, folded));
+    Block* inner = open_nest(outer, folded);
+    const std::uint32_t a = operand(*inner, node.inputs[0]), b = operand(*inner, node.inputs[1]);
+    emit_update(*inner, Op::update_fma, sum, {a, b});
+    std::uint32_t value = sum;
+    if (std::any_of(folded.begin(), folded.end(), [&](AxisId x) { return is_lane(x); }))
+      value = emit_op(*outer, Op::lanes_sum, {value});
+    computed_[node.outputs[0]] = value;
+  }
+
+  void store_output(std::size_t i) {
+    const ValueId v = body_.outputs[i];
+    Block* block = open_nest(nests_, axes_.of(v));
+    Expression e;
+    e.op = Op::store;
+    e.memory = output_memory_[i];
+    e.index = index_of(v, ir_.outputs[i].strides);
+    e.in = {operand(*block, v)};
+    block->emplace_back(std::move(e));
+  }
+
+  /// All symbols that anything mentions, loop variables left out.
+  void collect_symbols() {
+    std::set<std::string> names;
+    auto add = [&](const Expr& e) {
+      for (const std::string& s : e.symbols())
+        if (s.front() != '_') names.insert(s);
+    };
+    for (const auto* ports : {&ir_.inputs, &ir_.outputs})
+      for (const Port& p : *ports) {
+        for (const Expr& e : p.shape) add(e);
+        for (const Expr& e : p.strides) add(e);
+      }
+    for_each_loop(static_cast<const Block&>(ir_.phases), [&](const Loop& l) { add(l.begin), add(l.end); });
+    for_each_expression(static_cast<const Block&>(ir_.phases), [&](const Expression& e) { add(e.index); });
+    for (const Facts::Check& c : ir_.facts.checks()) add(c.left), add(c.right);
+    ir_.symbols.assign(names.begin(), names.end());
+  }
+
+  const Graph& body_;
+  const AxisMap& axes_;
+  const Schedule& schedule_;
+  LinearIR ir_;
+  std::vector<std::vector<NodeId>> users_ = body_.users();
+  Block* nests_ = nullptr;
+  std::map<ValueId, MemoryId> memory_;
+  std::map<ValueId, std::vector<Expr>> strides_;
+  std::vector<MemoryId> output_memory_;
+  std::map<ValueId, std::uint32_t> computed_;
+};
+
+}  // namespace
+
+std::string loop_variable(const AxisMap& axes, AxisId axis) {
+  std::string name = "_";
+  for (char c : axes.axes[axis].name)
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_') name += c;
+  // Two axes of the same extent (queries and keys) are still two loops.
+  for (AxisId a = 0; a < axis; ++a)
+    if (axes.axes[a].name == axes.axes[axis].name) return fmt::format("{}{}", name, axis);
+  return name;
+}
+
+LinearIR lower(const Graph& body, const AxisMap& axes, const Schedule& schedule, const TargetInfo& target) {
+  return Lowering(body, axes, schedule, target).run();
+}
+
+}  // namespace burin::linear

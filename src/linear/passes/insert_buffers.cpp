@@ -1,0 +1,133 @@
+// A value that is written in one loop and read in another goes through memory of the worker's scratch:
+//
+//     loop _k in 0..S { %t = ... }                worker %t.buffer: f32[48*S]
+//     loop _k in 0..S { %e = exp2 %t }      ->    loop _k in 0..S { %t = ...  store %t.buffer[48*_k + _q - _q.b], %t }
+//                                                 loop _k in 0..S { %t1 = load %t.buffer[...]  %e = exp2 %t1 }
+//
+// The buffer spans the loops of the definition that do not enclose the use, the lanes innermost and padded to whole
+// vectors (so no access of scratch needs a mask).
+
+#include <algorithm>
+#include <map>
+
+#include "linear/analysis.h"
+#include "linear/passes/passes.h"
+
+namespace burin::linear {
+namespace {
+
+struct Place {
+  Block* block = nullptr;
+  std::vector<const Loop*> loops;  ///< that enclose the block
+};
+
+class BufferInsertion {
+ public:
+  explicit BufferInsertion(LinearIR& ir) : ir_(ir), varies_(dependences(ir)) {}
+
+  bool run() {
+    for_each_block(ir_.phases, [&](Block& block, const Path& path) { find_homes(block, path); });
+    // Uses are rewritten block by block; blocks are not moved while the loads are collected.
+    for_each_block(ir_.phases, [&](Block& block, const Path& path) { rewrite_uses(block, path); });
+    for (const auto& [value, memory] : buffers_) store_at_home(value, memory);
+    return !buffers_.empty();
+  }
+
+ private:
+  void find_homes(Block& block, const Path& path) {
+    for (const Item& item : block)
+      if (!item.is_loop() && item.expression.out != kNone) homes_.try_emplace(item.expression.out, Place{&block, path.loops});
+  }
+
+  bool dominates(const Place& home, const Path& use) const {
+    if (home.loops.size() > use.loops.size()) return false;
+    return std::equal(home.loops.begin(), home.loops.end(), use.loops.begin());
+  }
+
+  void rewrite_uses(Block& block, const Path& path) {
+    std::map<ValueId, ValueId> loaded;
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      if (block[i].is_loop()) continue;
+      for (std::size_t k = 0; k < block[i].expression.in.size(); ++k) {
+        const ValueId v = block[i].expression.in[k];
+        const Place& home = homes_.at(v);
+        if (dominates(home, path)) continue;
+        auto [it, fresh] = loaded.try_emplace(v, kNone);
+        if (fresh) {
+          Expression load;
+          load.op = Op::load;
+          load.memory = buffer_of(v, path);
+          load.index = indices_.at(v);
+          load.out = it->second = ir_.new_value(ir_.values[v]);
+          homes_[load.out] = Place{&block, path.loops};
+          block.insert(block.begin() + static_cast<std::ptrdiff_t>(i), Item(std::move(load)));
+          ++i;
+        }
+        block[i].expression.in[k] = it->second;
+      }
+    }
+  }
+
+  /// The loops of the definition's home that the buffer spans: what it varies over and the use does not share. The lane
+  /// loop is always spanned: its tile has as many elements as lanes.
+  std::vector<const Loop*> spanned(ValueId v, const Path& use) const {
+    const Place& home = homes_.at(v);
+    std::vector<const Loop*> out;
+    const Loop* lane = nullptr;
+    for (std::size_t i = 0; i < home.loops.size(); ++i) {
+      const Loop* l = home.loops[i];
+      if (varies_[v].count(l->var) == 0 || l->parallel) continue;
+      const bool shared = i < use.loops.size() && use.loops[i] == l;
+      if (l->lanes)
+        lane = l;
+      else if (!shared)
+        out.push_back(l);
+    }
+    if (lane != nullptr) out.push_back(lane);
+    return out;
+  }
+
+  MemoryId buffer_of(ValueId v, const Path& use) {
+    if (auto it = buffers_.find(v); it != buffers_.end()) return it->second;
+    const std::vector<const Loop*> loops = spanned(v, use);
+    Expr index = 0, size = 1;
+    for (std::size_t i = loops.size(); i-- > 0;) {
+      index += (Expr::symbol(loops[i]->var) - loops[i]->begin) * size;
+      Expr extent = extent_bound(*loops[i]);
+      if (loops[i]->lanes) extent = ceil_div(extent, ir_.lanes) * ir_.lanes;
+      size *= extent;
+    }
+    Memory m;
+    m.kind = Memory::Kind::worker;
+    m.name = ir_.values[v] + ".buffer";
+    m.elements = size;
+    indices_[v] = index;
+    return buffers_[v] = ir_.new_memory(std::move(m));
+  }
+
+  /// Behind the last item of its block that writes the value.
+  void store_at_home(ValueId v, MemoryId memory) {
+    Block& block = *homes_.at(v).block;
+    std::size_t last = 0;
+    for (std::size_t i = 0; i < block.size(); ++i)
+      if (effects(block[i]).writes.count(v) != 0) last = i;
+    Expression store;
+    store.op = Op::store;
+    store.memory = memory;
+    store.index = indices_.at(v);
+    store.in = {v};
+    block.insert(block.begin() + static_cast<std::ptrdiff_t>(last) + 1, Item(std::move(store)));
+  }
+
+  LinearIR& ir_;
+  std::vector<std::set<std::string>> varies_;
+  std::map<ValueId, Place> homes_;
+  std::map<ValueId, MemoryId> buffers_;
+  std::map<ValueId, Expr> indices_;
+};
+
+}  // namespace
+
+bool insert_buffers(LinearIR& ir) { return BufferInsertion(ir).run(); }
+
+}  // namespace burin::linear

@@ -1,0 +1,26 @@
+#pragma once
+
+#include "linear/linear_ir.h"
+#include "schedule/schedule.h"
+#include "support/pass_pipeline.h"
+
+namespace burin::linear {
+
+// Linear IR -> Linear IR, one pass a file; each says whether it changed anything. The files' comments show
+// before -> after.
+
+bool fuse_loops(LinearIR& ir);
+bool hoist_invariants(LinearIR& ir);
+bool share_loads(LinearIR& ir);
+bool isolate_transposes(LinearIR& ir);
+bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
+bool tile_loops(LinearIR& ir, const Schedule& schedule);
+bool insert_buffers(LinearIR& ir);
+bool reuse_in_place(LinearIR& ir);
+bool expand_versions(LinearIR& ir, const Schedule& schedule);
+bool allocate_scratch(LinearIR& ir);
+
+/// The whole way from lowered Linear IR to what the code generator reads, as one table.
+PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule);
+
+}  // namespace burin::linear

@@ -1,0 +1,80 @@
+// Gives each loop the step that one iteration computes at once in registers (rows or lanes), from the schedule:
+//
+//     loop _k in 0..S {                             loop _k in 0..S step 8 partial {
+//       %acc = fill 0 over(_k, _q)                    %acc = fill 0 over(_k, _q)
+//       loop _d in 0..64 {                  ->        loop _d in 0..64 {
+//         %acc = update_fma %acc, %a, %b } }            %acc = update_fma %acc, %a, %b } }
+//
+// Along a path at most one row loop is tiled: the outermost that has a reason.
+
+#include <algorithm>
+
+#include "linear/analysis.h"
+#include "linear/passes/passes.h"
+
+namespace burin::linear {
+namespace {
+
+bool holds_product(const Loop& loop) {
+  bool found = false;
+  for_each_expression(loop.body(), [&](const Expression& e) { found |= e.op == Op::update_fma; });
+  return found;
+}
+
+bool is_innermost(const Loop& loop) {
+  return std::none_of(loop.body().begin(), loop.body().end(), [](const Item& i) { return i.is_loop(); });
+}
+
+bool transposes(const Loop& loop, const std::string& lane) {
+  return std::any_of(loop.body().begin(), loop.body().end(), [&](const Item& i) {
+    if (i.is_loop() || !is_memory(i.expression)) return false;
+    const auto c = i.expression.index.coefficient(loop.var);
+    return access_mode(i.expression, lane) == AccessMode::across && c && *c == Expr(1);
+  });
+}
+
+class Tiling {
+ public:
+  Tiling(LinearIR& ir, const Schedule& schedule) : ir_(ir), schedule_(schedule) {}
+
+  bool run() {
+    visit(ir_.phases, "", false);
+    return changed_;
+  }
+
+ private:
+  void visit(Block& block, const std::string& lane, bool tiled) {
+    for (Item& item : block) {
+      if (!item.is_loop()) continue;
+      Loop& loop = *item.loop;
+      if (loop.lanes) set_step(loop, schedule_.lane_steps.front());
+      const bool row = !loop.lanes && !loop.parallel && !tiled && loop.versions.front().step == 1;
+      if (row) set_step(loop, row_step(loop, lane));
+      visit(loop.body(), loop.lanes ? loop.var : lane, tiled || (row && loop.versions.front().step > 1));
+    }
+  }
+
+  std::int64_t row_step(const Loop& loop, const std::string& lane) const {
+    if (lane.empty()) return 1;  // a lane loop inside computes a row at a time
+    if (transposes(loop, lane)) return schedule_.transposed_rows.front();
+    if (holds_product(loop)) return is_innermost(loop) ? 1 : schedule_.product_rows.front();
+    return is_innermost(loop) ? schedule_.elementwise_rows.front() : 1;
+  }
+
+  void set_step(Loop& loop, std::int64_t step) {
+    if (loop.versions.front().step == step) return;
+    loop.versions.front().step = step;
+    loop.versions.front().partial = true;
+    changed_ = true;
+  }
+
+  LinearIR& ir_;
+  const Schedule& schedule_;
+  bool changed_ = false;
+};
+
+}  // namespace
+
+bool tile_loops(LinearIR& ir, const Schedule& schedule) { return Tiling(ir, schedule).run(); }
+
+}  // namespace burin::linear

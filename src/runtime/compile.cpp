@@ -1,0 +1,161 @@
+#include "burin/compile.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "burin/error.h"
+#include "codegen/lower_to_vcode.h"
+#include "dataflow/dataflow.h"
+#include "graph/axes.h"
+#include "linear/analysis.h"
+#include "linear/lower.h"
+#include "linear/passes/passes.h"
+#include "runtime/kernel.h"
+
+namespace burin {
+namespace {
+
+using DumpFunction = std::function<void(std::string_view, const std::string&)>;
+
+/// The folder that BURIN_DUMP names receives one file for each form.
+DumpFunction dump_from_environment() {
+  const char* folder = std::getenv("BURIN_DUMP");
+  if (folder == nullptr || *folder == '\0') return nullptr;
+  return [folder = std::filesystem::path(folder)](std::string_view stage, const std::string& text) {
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / fmt::format("{}.txt", stage)) << text;
+  };
+}
+
+SoftmaxForm softmax_form_from_string(const std::string& word) {
+  if (word == "score_rows") return SoftmaxForm::score_rows;
+  if (word == "online") return SoftmaxForm::online;
+  throw Error(fmt::format("softmax form '{}': expected score_rows or online", word));
+}
+
+class Compiler {
+ public:
+  Compiler(const Graph& body, const CompileOptions& options) : body_(body), options_(options) {
+    target_ = options.isa.empty() ? host_target() : target_for(isa_from_string(options.isa));
+    if (target_.isa == Isa::none) throw Error("this CPU has no AVX2: no kernel can be compiled");
+    if (target_.isa > host_target().isa)
+      throw Error(fmt::format("instruction set {}: this machine offers {}", to_string(target_.isa), to_string(host_target().isa)));
+    const DumpFunction dump = options.dump ? options.dump : dump_from_environment();
+    pass_options_.disabled = options.disabled_passes;
+    pass_options_.limit = options.pass_limit;
+    pass_options_.verify = options.verify;
+    if (dump)
+      pass_options_.dump = [dump, name = body.name](std::string_view stage, const std::string& text) {
+        dump(fmt::format("{}.{}", name, stage), text);
+      };
+  }
+
+  std::shared_ptr<const runtime::Kernel> run() {
+    dataflow_pipeline().run(body_, pass_options_);
+    const AxisMap axes = analyze_axes(body_);
+    ScheduleOptions overrides;
+    if (!options_.softmax_form.empty()) overrides.softmax_form = softmax_form_from_string(options_.softmax_form);
+    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
+    dump("linear.00.lower", [&] { return linear::print(ir); });
+    linear::linear_pipeline(schedule).run(ir, pass_options_);
+    if (options_.verify) linear::verify_registers(ir);
+    kernel_->name = body_.name;
+    kernel_->schedule = schedule.describe(axes);
+    emit(ir);
+    declare_ports(ir);
+    return kernel_;
+  }
+
+ private:
+  template <typename F>
+  void dump(std::string_view stage, F&& text) const {
+    if (pass_options_.dump) pass_options_.dump(stage, text());
+  }
+
+  void emit(linear::LinearIR& ir) {
+    kernel_->tape = Tape(ir.symbols);
+    const auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape);
+    for (std::size_t i = 0; i < phases.size(); ++i) {
+      const std::string stage = fmt::format("code.{:02}", i);
+      dump(stage + ".vcode", [&] { return codegen::print(phases[i].program); });
+      const codegen::Allocation allocation = codegen::allocate_registers(phases[i].program, target_);
+      dump(stage + ".allocated", [&] { return codegen::print(allocation.program); });
+      if (options_.verify) codegen::check_allocation(phases[i].program, allocation, target_);
+      auto code = codegen::assemble(allocation, target_, fmt::format("{}.{}", body_.name, i));
+      kernel_->code_bytes += code->size();
+      kernel_->phases.push_back({std::move(code), kernel_->tape.add(phases[i].work)});
+    }
+    kernel_->constants = std::move(ir.constants);
+    kernel_->worker_bytes = linear::worker_scratch_bytes(ir);
+    kernel_->worker_bytes_slot = kernel_->tape.add(kernel_->worker_bytes);
+  }
+
+  Tape::Slot symbol_slot(const std::string& symbol) const {
+    const auto& all = kernel_->tape.symbols();
+    return static_cast<Tape::Slot>(std::find(all.begin(), all.end(), symbol) - all.begin());
+  }
+
+  void declare_ports(const linear::LinearIR& ir) {
+    std::set<std::string> defined;
+    for (const linear::Port& port : ir.inputs) kernel_->inputs.push_back(declare_input(port, defined));
+    for (const linear::Port& port : ir.outputs) {
+      runtime::Kernel::Port p{port.name, port.precision, {}};
+      for (const Expr& e : port.shape) p.dimensions.push_back({e, kernel_->tape.add(e), false, 0});
+      kernel_->outputs.push_back(std::move(p));
+    }
+    for (const Facts::Check& c : ir.facts.checks())
+      kernel_->checks.push_back({c, kernel_->tape.add(c.left), kernel_->tape.add(c.right)});
+    for (const std::string& s : ir.symbols)
+      if (defined.count(s) == 0) {
+        kernel_->explicit_symbols.push_back(s);
+        kernel_->explicit_slots.emplace_back(s, symbol_slot(s));
+      }
+  }
+
+  runtime::Kernel::Port declare_input(const linear::Port& port, std::set<std::string>& defined) {
+    runtime::Kernel::Port p{port.name, port.precision, {}};
+    for (std::size_t d = 0; d < port.shape.size(); ++d) {
+      runtime::Kernel::Dimension dimension{port.shape[d], kernel_->tape.add(port.shape[d]), false, 0};
+      if (auto symbol = port.shape[d].as_symbol()) dimension.defines = defined.insert(*symbol).second;
+      if (auto symbol = port.strides[d].as_symbol()) {
+        defined.insert(*symbol);
+        dimension.stride = symbol_slot(*symbol);
+      }
+      p.dimensions.push_back(dimension);
+    }
+    return p;
+  }
+
+  Graph body_;
+  CompileOptions options_;
+  TargetInfo target_;
+  PassOptions pass_options_;
+  std::shared_ptr<runtime::Kernel> kernel_ = std::make_shared<runtime::Kernel>();
+};
+
+}  // namespace
+
+CompiledSubgraph compile(const Graph& body, const CompileOptions& options) {
+  try {
+    return CompiledSubgraph(Compiler(body, options).run());
+  } catch (const Error& e) {
+    throw Error(fmt::format("subgraph '{}': {}", body.name, e.what()));
+  }
+}
+
+const std::vector<std::string>& CompiledSubgraph::explicit_symbols() const { return kernel_->explicit_symbols; }
+const std::vector<std::pair<std::string, std::string>>& CompiledSubgraph::schedule() const { return kernel_->schedule; }
+std::size_t CompiledSubgraph::code_bytes() const { return kernel_->code_bytes; }
+Expr CompiledSubgraph::scratch_bytes() const { return kernel_->worker_bytes; }
+
+CodegenStatistics codegen_statistics() {
+  const codegen::CodegenCounters c = codegen::codegen_counters();
+  return {c.events, c.bytes};
+}
+
+}  // namespace burin

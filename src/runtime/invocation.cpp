@@ -1,0 +1,241 @@
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <new>
+
+#include "burin/compile.h"
+#include "burin/error.h"
+#include "runtime/kernel.h"
+#include "support/checked.h"
+
+namespace burin {
+namespace {
+
+constexpr std::size_t kScratchAlignment = 64;
+
+struct AlignedFree {
+  void operator()(std::byte* p) const { std::free(p); }
+};
+using AlignedBytes = std::unique_ptr<std::byte, AlignedFree>;
+
+AlignedBytes allocate_aligned(std::size_t bytes) {
+  void* p = std::aligned_alloc(kScratchAlignment, (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment);
+  if (p == nullptr) throw Error(fmt::format("scratch of {} bytes cannot be allocated", bytes));
+  return AlignedBytes(static_cast<std::byte*>(p));
+}
+
+}  // namespace
+
+using runtime::Kernel;
+
+struct Invocation::State {
+  std::shared_ptr<const Kernel> kernel;
+  int workers = 1;
+  bool bound = false;
+  std::vector<std::int64_t> registers;  ///< of the tape: the parameter block
+  std::vector<Dims> output_shapes;
+  std::vector<bool> input_is_empty, output_is_empty;
+  std::vector<void*> pointers;
+  AlignedBytes scratch;
+  std::size_t scratch_capacity = 0;
+  std::size_t worker_stride = 0;  ///< bytes between the scratches of two workers
+
+  void bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
+  void set_symbols(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
+  void set_strides(const Kernel::Port& port, const TensorDesc& desc);
+  void check_shapes(std::span<const TensorDesc> inputs) const;
+  void check_facts() const;
+  void size_outputs();
+  void size_scratch();
+  void set_pointers(std::span<const void* const> inputs, std::span<void* const> outputs);
+  void run_range(const Kernel::Phase& phase, int worker, int active);
+};
+
+void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
+  bound = false;
+  set_symbols(inputs, symbols);
+  kernel->tape.evaluate(registers);
+  check_shapes(inputs);
+  check_facts();
+  size_outputs();
+  size_scratch();
+  bound = true;
+}
+
+void Invocation::State::set_symbols(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
+  if (inputs.size() != kernel->inputs.size())
+    throw Error(fmt::format("{}: expected {} inputs, given {}", kernel->name, kernel->inputs.size(), inputs.size()));
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Kernel::Port& port = kernel->inputs[i];
+    const TensorDesc& desc = inputs[i];
+    if (desc.shape.size() != port.dimensions.size())
+      throw Error(fmt::format("tensor '{}': expected rank {}, given {}", port.name, port.dimensions.size(), desc.shape.size()));
+    bool empty = false;
+    for (std::size_t d = 0; d < desc.shape.size(); ++d) {
+      if (desc.shape[d] < 0) throw Error(fmt::format("tensor '{}', dimension {}: negative size {}", port.name, d, desc.shape[d]));
+      empty |= desc.shape[d] == 0;
+      if (port.dimensions[d].defines) registers[port.dimensions[d].slot] = desc.shape[d];
+    }
+    input_is_empty[i] = empty;
+    set_strides(port, desc);
+  }
+  for (const auto& [name, slot] : kernel->explicit_slots) {
+    auto it = symbols.find(name);
+    if (it == symbols.end()) throw Error(fmt::format("{}: symbol '{}' is not determined by the inputs and was not given", kernel->name, name));
+    registers[slot] = it->second;
+  }
+}
+
+void Invocation::State::set_strides(const Kernel::Port& port, const TensorDesc& desc) {
+  const std::size_t rank = desc.shape.size();
+  if (desc.strides.empty()) {
+    std::int64_t stride = 1;
+    for (std::size_t d = rank; d-- > 0;) {
+      if (d + 1 < rank) registers[port.dimensions[d].stride] = stride;
+      stride = checked_mul(stride, desc.shape[d], port.name);
+    }
+    return;
+  }
+  if (desc.strides.size() != rank)
+    throw Error(fmt::format("tensor '{}': expected {} strides, given {}", port.name, rank, desc.strides.size()));
+  for (std::size_t d = 0; d + 1 < rank; ++d) registers[port.dimensions[d].stride] = desc.strides[d];
+  if (rank > 0 && desc.strides[rank - 1] != 1 && desc.shape[rank - 1] > 1)
+    throw Error(fmt::format("tensor '{}', dimension {}: expected stride 1, given {}", port.name, rank - 1, desc.strides[rank - 1]));
+}
+
+void Invocation::State::check_shapes(std::span<const TensorDesc> inputs) const {
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    for (std::size_t d = 0; d < inputs[i].shape.size(); ++d) {
+      const Kernel::Dimension& dimension = kernel->inputs[i].dimensions[d];
+      if (registers[dimension.slot] != inputs[i].shape[d])
+        throw Error(fmt::format("tensor '{}', dimension {}: expected {} = {}, given {}", kernel->inputs[i].name, d,
+                                dimension.extent.to_string(), registers[dimension.slot], inputs[i].shape[d]));
+    }
+}
+
+void Invocation::State::check_facts() const {
+  using Relation = Facts::Check::Relation;
+  for (const Kernel::Check& c : kernel->checks) {
+    const std::int64_t left = registers[c.left], right = registers[c.right];
+    const bool holds = c.fact.relation == Relation::equal     ? left == right
+                       : c.fact.relation == Relation::divides ? left != 0 && right % left == 0
+                                                              : left >= right;
+    if (!holds) throw Error(fmt::format("{}: {} does not hold for {} and {}", c.fact.subject, c.fact.to_string(), left, right));
+  }
+}
+
+void Invocation::State::size_outputs() {
+  for (std::size_t i = 0; i < kernel->outputs.size(); ++i) {
+    bool empty = false;
+    for (std::size_t d = 0; d < kernel->outputs[i].dimensions.size(); ++d) {
+      const std::int64_t n = registers[kernel->outputs[i].dimensions[d].slot];
+      output_shapes[i][d] = n;
+      empty |= n == 0;
+    }
+    output_is_empty[i] = empty;
+  }
+}
+
+void Invocation::State::size_scratch() {
+  const auto bytes = static_cast<std::size_t>(registers[kernel->worker_bytes_slot]);
+  worker_stride = (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+  const auto need = static_cast<std::size_t>(
+      checked_mul(static_cast<std::int64_t>(worker_stride), static_cast<std::int64_t>(workers), kernel->name));
+  if (need <= scratch_capacity) return;
+  scratch.reset();
+  scratch_capacity = 0;
+  scratch = allocate_aligned(need);
+  scratch_capacity = need;
+}
+
+void Invocation::State::set_pointers(std::span<const void* const> inputs, std::span<void* const> outputs) {
+  if (!bound) throw Error(fmt::format("{}: run() before bind()", kernel->name));
+  if (inputs.size() != kernel->inputs.size() || outputs.size() != kernel->outputs.size())
+    throw Error(fmt::format("{}: expected {} inputs and {} outputs, given {} and {}", kernel->name, kernel->inputs.size(),
+                            kernel->outputs.size(), inputs.size(), outputs.size()));
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i] == nullptr && !input_is_empty[i]) throw Error(fmt::format("tensor '{}': null pointer", kernel->inputs[i].name));
+    pointers[n++] = const_cast<void*>(inputs[i]);  // the code only reads them
+  }
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    if (outputs[i] == nullptr && !output_is_empty[i]) throw Error(fmt::format("tensor '{}': null pointer", kernel->outputs[i].name));
+    pointers[n++] = outputs[i];
+  }
+}
+
+void Invocation::State::run_range(const Kernel::Phase& phase, int worker, int active) {
+  const std::int64_t work = registers[phase.work];
+  codegen::KernelArguments arguments{};
+  arguments.parameters = registers.data();
+  arguments.pointers = pointers.data();
+  arguments.worker_scratch = scratch.get() + static_cast<std::size_t>(worker) * worker_stride;
+  // An even split; the products stay far below overflow: work is bounded by the tensors' sizes.
+  arguments.begin = work / active * worker + std::min<std::int64_t>(worker, work % active);
+  arguments.end = arguments.begin + work / active + (worker < work % active ? 1 : 0);
+  phase.code->function()(&arguments);
+}
+
+Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : state_(std::make_unique<State>()) {
+  State& s = *state_;
+  if (workers < 1) throw Error(fmt::format("{}: expected at least 1 worker, given {}", kernel->name, workers));
+  s.workers = workers;
+  s.registers.resize(kernel->tape.register_count());
+  for (const Kernel::Port& p : kernel->outputs) s.output_shapes.emplace_back(p.dimensions.size());
+  s.input_is_empty.resize(kernel->inputs.size());
+  s.output_is_empty.resize(kernel->outputs.size());
+  s.pointers.resize(kernel->inputs.size() + kernel->outputs.size());
+  for (const Tensor& c : kernel->constants) s.pointers.push_back(const_cast<std::byte*>(c.data()));
+  s.kernel = std::move(kernel);
+}
+
+Invocation::~Invocation() = default;
+Invocation::Invocation(Invocation&&) noexcept = default;
+Invocation& Invocation::operator=(Invocation&&) noexcept = default;
+
+void Invocation::rebind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
+  state_->bind(inputs, symbols);
+}
+
+const std::vector<Dims>& Invocation::output_shapes() const { return state_->output_shapes; }
+std::size_t Invocation::scratch_bytes() const { return state_->worker_stride * static_cast<std::size_t>(state_->workers); }
+
+void Invocation::run(std::span<const void* const> inputs, std::span<void* const> outputs, Executor& executor) {
+  State& s = *state_;
+  s.set_pointers(inputs, outputs);
+  for (const Kernel::Phase& phase : s.kernel->phases) {
+    const std::int64_t work = s.registers[phase.work];
+    if (work <= 0) continue;
+    const int active = static_cast<int>(std::min<std::int64_t>({s.workers, executor.concurrency(), work}));
+    if (active <= 1) {
+      s.run_range(phase, 0, 1);
+      continue;
+    }
+    struct Call {
+      State* state;
+      const Kernel::Phase* phase;
+      int active;
+    } call{&s, &phase, active};
+    executor.run(active, {[](void* context, int worker) {
+                            const auto& c = *static_cast<const Call*>(context);
+                            c.state->run_range(*c.phase, worker, c.active);
+                          },
+                          &call});
+  }
+}
+
+void Invocation::run(std::span<const void* const> inputs, std::span<void* const> outputs) {
+  State& s = *state_;
+  s.set_pointers(inputs, outputs);
+  for (const Kernel::Phase& phase : s.kernel->phases)
+    if (s.registers[phase.work] > 0) s.run_range(phase, 0, 1);
+}
+
+Invocation CompiledSubgraph::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols,
+                                  int workers) const {
+  Invocation invocation(kernel_, workers);
+  invocation.rebind(inputs, symbols);
+  return invocation;
+}
+
+}  // namespace burin

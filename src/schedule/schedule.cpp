@@ -1,0 +1,179 @@
+#include "schedule/schedule.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "burin/error.h"
+
+namespace burin {
+namespace {
+
+/// Vectors of lanes that an element-wise loop computes at once: enough to hide latencies.
+constexpr std::int64_t kElementwiseVectors = 4;
+/// Elements of one item of work of a plain element-wise kernel: small enough to balance threads, large enough that
+/// setting up its pointers does not show.
+constexpr std::int64_t kElementwiseBlock = 16384;
+/// Keys of one step of the online softmax: 64 to 256 measure the same.
+constexpr std::int64_t kKeyBlock = 128;
+
+struct ProductTile {
+  std::int64_t vectors, rows;
+};
+
+/// The register tile of a product: rows x vectors of accumulators beside `vectors` registers for one operand and one
+/// for the other, in all registers but the few that the loop around it needs.
+ProductTile product_tile(const TargetInfo& target) {
+  return target.vector_registers >= 32 ? ProductTile{3, 8} : ProductTile{3, 4};
+}
+
+bool is_product(OpKind op) { return op == OpKind::Brgemm || op == OpKind::MatMul; }
+
+class Scheduler {
+ public:
+  Scheduler(const Graph& body, const AxisMap& axes, const TargetInfo& target, const ScheduleOptions& options)
+      : body_(body), axes_(axes), target_(target), options_(options) {
+    for (NodeId id : body.order()) {
+      if (is_product(body.node(id).op)) products_.push_back(id);
+      const auto& reduced = axes.reduced[id];
+      if (info(body.node(id).op).category == OpCategory::reduce || is_product(body.node(id).op)) anchors_.push_back(id);
+      reduced_.insert(reduced.begin(), reduced.end());
+    }
+  }
+
+  Schedule run() {
+    schedule_.lane_axis = lane_axis();
+    schedule_.lanes_outside = is_common(schedule_.lane_axis);
+    choose_parallel();
+    choose_tiles();
+    return schedule_;
+  }
+
+ private:
+  std::set<AxisId> domain(NodeId id) const {
+    std::set<AxisId> out(axes_.reduced[id].begin(), axes_.reduced[id].end());
+    for (ValueId v : body_.node(id).outputs)
+      for (AxisId a : axes_.of(v)) out.insert(a);
+    return out;
+  }
+
+  /// Every reduction and product runs over the axis, none folds it, and every output has it: iterations along it are
+  /// independent.
+  bool is_common(AxisId a) const {
+    if (reduced_.count(a) != 0) return false;
+    for (NodeId id : anchors_)
+      if (domain(id).count(a) == 0) return false;
+    return std::all_of(body_.outputs.begin(), body_.outputs.end(), [&](ValueId v) {
+      const auto all = axes_.of(v);
+      return std::find(all.begin(), all.end(), a) != all.end();
+    });
+  }
+
+  /// Attention: the queries, the rows of the first product, which all that follows shares. Otherwise the innermost
+  /// axis of the widest output: it has stride 1.
+  AxisId lane_axis() const {
+    if (products_.size() >= 2) {
+      const Node& first = body_.node(products_.front());
+      const auto perm = first.ints_attribute("perm_a");
+      const auto& dims = axes_.dims[first.inputs[0]];
+      const std::size_t row = dims.size() - 2;
+      const auto& list = dims[perm.empty() ? row : static_cast<std::size_t>(perm[row])];
+      if (!list.empty() && is_common(list.back())) return list.back();
+    }
+    const std::vector<AxisId> widest = widest_value_axes();
+    if (widest.empty()) throw Error("nothing but scalars is computed");
+    return widest.back();
+  }
+
+  std::vector<AxisId> widest_value_axes() const {
+    std::vector<AxisId> widest;
+    auto consider = [&](ValueId v) {
+      auto all = axes_.of(v);
+      if (all.size() > widest.size()) widest = std::move(all);
+    };
+    for (ValueId v : body_.outputs) consider(v);
+    for (NodeId id : anchors_)
+      if (!is_product(body_.node(id).op)) consider(body_.node(id).inputs[0]);
+    return widest;
+  }
+
+  void choose_parallel() {
+    for (AxisId a : axes_.of(body_.outputs.front()))
+      if (a != schedule_.lane_axis && is_common(a)) schedule_.parallel.push_back(a);
+  }
+
+  void choose_tiles() {
+    const std::int64_t lanes = target_.lanes();
+    const ProductTile tile = product_tile(target_);
+    const std::int64_t rows = options_.product_rows.value_or(tile.rows);
+    if (!products_.empty()) {
+      schedule_.product_rows = descending({rows, rows / 2, 1});
+      schedule_.lane_steps.clear();
+      for (std::int64_t v = options_.lane_vectors.value_or(tile.vectors); v >= 1; --v) schedule_.lane_steps.push_back(v * lanes);
+      schedule_.elementwise_rows = {2, 1};
+    } else {
+      schedule_.product_rows = {1};
+      schedule_.elementwise_rows = {1};
+      schedule_.lane_steps = descending({kElementwiseVectors * lanes, lanes});
+    }
+    schedule_.transposed_rows = {lanes, 1};
+    if (schedule_.lanes_outside)
+      schedule_.lane_block = products_.empty() && anchors_.empty() ? kElementwiseBlock : schedule_.lane_steps.front();
+    if (products_.size() >= 2) {
+      schedule_.softmax_form = options_.softmax_form.value_or(SoftmaxForm::score_rows);
+      schedule_.key_block = options_.key_block.value_or(kKeyBlock);
+    }
+  }
+
+  static std::vector<std::int64_t> descending(std::vector<std::int64_t> steps) {
+    std::erase_if(steps, [](std::int64_t s) { return s < 1; });
+    std::sort(steps.rbegin(), steps.rend());
+    steps.erase(std::unique(steps.begin(), steps.end()), steps.end());
+    return steps;
+  }
+
+  const Graph& body_;
+  const AxisMap& axes_;
+  const TargetInfo& target_;
+  const ScheduleOptions& options_;
+  std::vector<NodeId> products_;
+  std::vector<NodeId> anchors_;  ///< reductions and products
+  std::set<AxisId> reduced_;
+  Schedule schedule_;
+};
+
+std::string_view to_string(SoftmaxForm form) {
+  switch (form) {
+    case SoftmaxForm::none: return "none";
+    case SoftmaxForm::score_rows: return "score_rows";
+    case SoftmaxForm::online: return "online";
+  }
+  return "";
+}
+
+}  // namespace
+
+Schedule choose_schedule(const Graph& body, const AxisMap& axes, const TargetInfo& target,
+                         const ScheduleOptions& options) {
+  return Scheduler(body, axes, target, options).run();
+}
+
+std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMap& axes) const {
+  std::vector<std::string> names;
+  for (AxisId a : parallel) names.push_back(axes.axes[a].name);
+  std::vector<std::pair<std::string, std::string>> out = {
+      {"lanes", axes.axes[lane_axis].name},
+      {"lanes_outside", lanes_outside ? "yes" : "no"},
+      {"lane_steps", fmt::format("{}", fmt::join(lane_steps, ","))},
+      {"lane_block", fmt::format("{}", lane_block)},
+      {"parallel", fmt::format("{}", fmt::join(names, ","))},
+      {"product_rows", fmt::format("{}", fmt::join(product_rows, ","))},
+      {"elementwise_rows", fmt::format("{}", fmt::join(elementwise_rows, ","))},
+      {"softmax", std::string(to_string(softmax_form))}};
+  if (softmax_form == SoftmaxForm::online) out.emplace_back("key_block", fmt::format("{}", key_block));
+  return out;
+}
+
+}  // namespace burin

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graph/axes.h"
+#include "target/target_info.h"
+
+namespace burin {
+
+/// How attention's softmax meets its two products.
+enum class SoftmaxForm : std::uint8_t {
+  none,        ///< no softmax between two products
+  score_rows,  ///< whole score rows in a buffer
+  online,      ///< blocks of keys, running maximum and sum carried by the key loop
+};
+
+/// What a test or the command line may override; nothing set: the policy decides.
+struct ScheduleOptions {
+  std::optional<SoftmaxForm> softmax_form;
+  std::optional<std::int64_t> key_block;
+  std::optional<std::int64_t> lane_vectors;  ///< vectors of lanes in a product's register tile
+  std::optional<std::int64_t> product_rows;  ///< rows of a product's register tile
+};
+
+/// All that is decided about a Subgraph, before any loop exists. Passes can do any of it; what to do is decided in
+/// schedule.cpp alone.
+struct Schedule {
+  AxisId lane_axis = 0;             ///< lies in the vector lanes
+  bool lanes_outside = false;       ///< the lane loop encloses all nests (else it is the innermost of each nest)
+  std::int64_t lane_block = 0;      ///< elements of the lane axis in one item of work; 0: not split
+  std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first
+  std::vector<AxisId> parallel;     ///< outermost first, without the lane axis
+  std::vector<std::int64_t> product_rows;      ///< of row loops around a product
+  std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
+  std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
+  SoftmaxForm softmax_form = SoftmaxForm::none;
+  std::int64_t key_block = 0;       ///< keys of one step of the online softmax
+
+  /// One line a decision, for `burin inspect` and text tests.
+  std::vector<std::pair<std::string, std::string>> describe(const AxisMap& axes) const;
+};
+
+/// The policy. Throws burin::Error where no schedule fits (the reason in words).
+Schedule choose_schedule(const Graph& body, const AxisMap& axes, const TargetInfo& target,
+                         const ScheduleOptions& options = {});
+
+}  // namespace burin

@@ -1,0 +1,230 @@
+// Loads and stores with masks, of bytes, and with a stride: right in every lane that is on, and not a
+// byte touched beyond them.
+
+#include <cmath>
+#include <numeric>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/guarded_buffer.h"
+#include "tests/unit/x64/vcode_kernel.h"
+
+namespace burin::codegen::test {
+namespace {
+
+using burin::test::GuardedBuffer;
+using Guard = GuardedBuffer::Guard;
+
+/// A kernel (pointers: from, to; parameters: count, stride) around one load or store.
+struct MemoryKernel : Kernel {
+  using Kernel::Kernel;
+  VReg from = pointer(0), to = pointer(1), count = parameter(0), stride = parameter(1);
+
+  Instruction access(VOp op, VReg base, bool masked) {
+    Instruction i;
+    i.op = op;
+    i.mem = at(base);
+    if (masked) {
+      i.mask = mask_first(count);
+      i.count = count;
+    }
+    return i;
+  }
+  VReg append_load(Instruction i) {
+    i.dst = b.vector();
+    return b.append(i).dst;
+  }
+  void append_store(Instruction i, VReg value) {
+    i.src[0] = reg(value);
+    b.append(i);
+  }
+  Instruction strided(VOp op, VReg base) {
+    Instruction i;
+    i.op = op;
+    i.mem = at(base);
+    i.count = count;
+    i.stride = stride;
+    i.temp_count = 2;
+    i.temps = {b.general(), b.vector()};
+    return i;
+  }
+};
+
+TEST(MemoryOps, MaskedLoad) {
+  for (const Isa isa : runnable_isas()) {
+    MemoryKernel kernel(isa);
+    kernel.store(kernel.append_load(kernel.access(VOp::load, kernel.from, true)), kernel.to);
+    kernel.finish();
+    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+    for (std::size_t count = 0; count <= lanes; ++count) {
+      const GuardedBuffer in(4 * count);
+      std::iota(in.as<float>().begin(), in.as<float>().end(), 1.0F);
+      std::vector<float> out(lanes, -1);
+      kernel.run({in.data(), out.data()}, {static_cast<std::int64_t>(count), 0});
+      for (std::size_t n = 0; n < lanes; ++n)
+        EXPECT_EQ(out[n], n < count ? static_cast<float>(n + 1) : 0.0F);
+    }
+  }
+}
+
+TEST(MemoryOps, MaskedStore) {
+  for (const Isa isa : runnable_isas()) {
+    MemoryKernel kernel(isa);
+    kernel.append_store(kernel.access(VOp::store, kernel.to, true), kernel.load(kernel.from));
+    kernel.finish();
+    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+    std::vector<float> in(lanes);
+    std::iota(in.begin(), in.end(), 1.0F);
+    for (std::size_t count = 0; count <= lanes; ++count)
+      for (const Guard guard : {Guard::start, Guard::end}) {
+        const GuardedBuffer out(4 * count, guard);
+        kernel.run({in.data(), out.data()}, {static_cast<std::int64_t>(count), 0});
+        for (std::size_t n = 0; n < count; ++n) EXPECT_EQ(out.as<float>()[n], in[n]);
+        EXPECT_TRUE(out.intact());
+      }
+  }
+}
+
+TEST(MemoryOps, LoadBool) {
+  for (const Isa isa : runnable_isas())
+    for (const bool masked : {false, true}) {
+      MemoryKernel kernel(isa);
+      kernel.store(kernel.append_load(kernel.access(VOp::load_bool, kernel.from, masked)), kernel.to);
+      kernel.finish();
+      const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+      for (std::size_t count = masked ? 0 : lanes; count <= lanes; ++count)
+        for (int pattern = 0; pattern < 4; ++pattern) {
+          static constexpr std::uint8_t kValues[] = {0, 1, 0x80, 0xff, 0, 2};
+          const GuardedBuffer in(count);
+          for (std::size_t n = 0; n < count; ++n)
+            in.as<std::uint8_t>()[n] = kValues[(n * 5 + static_cast<std::size_t>(pattern)) % 6];
+          std::vector<float> out(lanes, -1);
+          kernel.run({in.data(), out.data()}, {static_cast<std::int64_t>(count), 0});
+          for (std::size_t n = 0; n < lanes; ++n)
+            EXPECT_EQ(out[n], n < count && in.as<std::uint8_t>()[n] != 0 ? 1.0F : 0.0F);
+        }
+    }
+}
+
+TEST(MemoryOps, LoadBoolSplat) {
+  for (const Isa isa : runnable_isas()) {
+    MemoryKernel kernel(isa);
+    kernel.store(kernel.append_load(kernel.access(VOp::load_bool_splat, kernel.from, false)), kernel.to);
+    kernel.finish();
+    for (const int value : {0, 1, 2, 0x7f, 0x80, 0xff}) {
+      const GuardedBuffer in(1);
+      in.as<std::uint8_t>()[0] = static_cast<std::uint8_t>(value);
+      std::vector<float> out(static_cast<std::size_t>(kernel.target.lanes()), -1);
+      kernel.run({in.data(), out.data()}, {0, 0});
+      for (const float x : out) EXPECT_EQ(x, value != 0 ? 1.0F : 0.0F);
+    }
+  }
+}
+
+TEST(MemoryOps, StoreBool) {
+  for (const Isa isa : runnable_isas())
+    for (const bool masked : {false, true})
+      for (const bool with_temp : {false, true}) {
+        MemoryKernel kernel(isa);
+        const VReg value = kernel.load(kernel.from), bystander = kernel.b.constant_vector(3.0F);
+        Instruction i = kernel.access(VOp::store_bool, kernel.to, masked);
+        if (with_temp) i.temps[i.temp_count++] = kernel.b.vector();
+        kernel.append_store(i, value);
+        kernel.store(kernel.b.op(VOp::add, {reg(value), reg(bystander)}), kernel.pointer(2));
+        kernel.finish(true);
+        const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+        static constexpr float kValues[] = {0.0F, 1.0F, -0.0F, NAN, 0x1p-149F, -5.0F, 0.0F};
+        for (std::size_t count = masked ? 0 : lanes; count <= lanes; ++count)
+          for (std::size_t pattern = 0; pattern < 7; ++pattern)
+            for (const Guard guard : {Guard::start, Guard::end}) {
+              std::vector<float> in(lanes), after(lanes);
+              for (std::size_t n = 0; n < lanes; ++n) in[n] = kValues[(n * 3 + pattern) % 7];
+              const GuardedBuffer out(count, guard);
+              kernel.run({in.data(), out.data(), after.data()}, {static_cast<std::int64_t>(count), 0});
+              for (std::size_t n = 0; n < count; ++n)
+                EXPECT_EQ(out.as<std::uint8_t>()[n], in[n] != 0 ? 1 : 0) << in[n];
+              EXPECT_TRUE(out.intact());
+              for (std::size_t n = 0; n < lanes; ++n)  // neither operand nor bystander was harmed
+                EXPECT_TRUE(std::isnan(in[n]) || after[n] == in[n] + 3.0F);
+            }
+      }
+}
+
+constexpr std::int64_t kStrides[] = {4, 12, -4, -20, 4096 + 4, 0};
+
+/// The bytes that `count` lanes cover, and where the first lane lies in them.
+struct Extent {
+  std::size_t bytes, first;
+};
+Extent extent(std::int64_t stride, std::size_t count) {
+  if (count == 0) return {0, 0};
+  const std::size_t reach = static_cast<std::size_t>(std::abs(stride)) * (count - 1);
+  return {reach + 4, stride < 0 ? reach : 0};
+}
+
+TEST(MemoryOps, LoadStrided) {
+  for (const Isa isa : runnable_isas()) {
+    MemoryKernel kernel(isa);
+    kernel.store(kernel.append_load(kernel.strided(VOp::load_strided, kernel.from)), kernel.to);
+    kernel.finish();
+    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+    for (const std::int64_t stride : kStrides)
+      for (std::size_t count = 0; count <= lanes; ++count)
+        for (const Guard guard : {Guard::start, Guard::end}) {
+          const auto [bytes, first] = extent(stride, count);
+          const GuardedBuffer in(bytes, guard);
+          const auto at = [&](std::size_t n) {
+            return reinterpret_cast<float*>(in.data() + static_cast<std::int64_t>(first) +
+                                            stride * static_cast<std::int64_t>(n));
+          };
+          for (std::size_t n = 0; n < count; ++n) *at(n) = static_cast<float>(n + 1);
+          std::vector<float> out(lanes, -1);
+          kernel.run({in.data() + first, out.data()}, {static_cast<std::int64_t>(count), stride});
+          for (std::size_t n = 0; n < lanes; ++n) EXPECT_EQ(out[n], n < count ? *at(n) : 0.0F);
+        }
+  }
+}
+
+TEST(MemoryOps, StoreStrided) {
+  for (const Isa isa : runnable_isas()) {
+    MemoryKernel kernel(isa);
+    kernel.append_store(kernel.strided(VOp::store_strided, kernel.to), kernel.load(kernel.from));
+    kernel.finish();
+    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+    std::vector<float> in(lanes);
+    std::iota(in.begin(), in.end(), 1.0F);
+    for (const std::int64_t stride : kStrides)
+      for (std::size_t count = 0; count <= lanes; ++count)
+        for (const Guard guard : {Guard::start, Guard::end}) {
+          const auto [bytes, first] = extent(stride, count);
+          const GuardedBuffer out(bytes, guard);
+          const std::vector<std::byte> before(out.data(), out.data() + bytes);
+          kernel.run({in.data(), out.data() + first}, {static_cast<std::int64_t>(count), stride});
+          std::vector<std::byte> expected = before;
+          for (std::size_t n = 0; n < count; ++n)
+            std::memcpy(expected.data() + static_cast<std::int64_t>(first) +
+                            stride * static_cast<std::int64_t>(n),
+                        &in[n], 4);
+          EXPECT_EQ(std::memcmp(out.data(), expected.data(), bytes), 0) << stride << ", " << count;
+          EXPECT_TRUE(out.intact());
+        }
+  }
+}
+
+/// With everything shared that may be shared.
+TEST(MemoryOps, TightRegisters) {
+  for (const Isa isa : runnable_isas()) {
+    MemoryKernel kernel(isa);
+    const VReg v = kernel.append_load(kernel.strided(VOp::load_strided, kernel.from));
+    kernel.append_store(kernel.strided(VOp::store_strided, kernel.to), v);
+    kernel.finish(true);
+    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+    std::vector<float> in(2 * lanes), out(2 * lanes);
+    std::iota(in.begin(), in.end(), 0.0F);
+    kernel.run({in.data(), out.data()}, {static_cast<std::int64_t>(lanes), 8});
+    for (std::size_t n = 0; n < 2 * lanes; ++n) EXPECT_EQ(out[n], n % 2 == 0 ? in[n] : 0.0F);
+  }
+}
+
+}  // namespace
+}  // namespace burin::codegen::test
