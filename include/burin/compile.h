@@ -57,6 +57,9 @@ class BURIN_EXPORT CompiledSubgraph {
   Invocation bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols = {},
                   int workers = 1) const;
 
+  /// An Invocation that is not bound yet.
+  Invocation invocation(int workers = 1) const;
+
   /// Symbols that the input shapes do not determine.
   const std::vector<std::string>& explicit_symbols() const;
   /// The schedule's decisions, one (name, value) each.

@@ -345,6 +345,8 @@ class Run {
 
   /// Symbols for what the inputs leave open.
   void set_outer_symbols(const SymbolValues& symbols) { outer_ = &symbols; }
+  /// Who computes Subgraph nodes, if not their bodies' interpretation.
+  void set_runner(const SubgraphRunner& runner) { runner_ = &runner; }
 
   std::vector<PlainTensor> operator()(const std::vector<PlainTensor>& inputs) {
     tensors_.resize(graph_.value_count());
@@ -479,7 +481,10 @@ class Run {
     std::vector<PlainTensor> inputs;
     inputs.reserve(node.inputs.size());
     for (const ValueId id : node.inputs) inputs.push_back(id == kNone ? PlainTensor() : read(id));
-    std::vector<PlainTensor> results = evaluate_node(graph_, node, inputs, bindings_.values());
+    std::vector<PlainTensor> results =
+        runner_ != nullptr && node.op == OpKind::Subgraph
+            ? run_subgraph(node, inputs)
+            : evaluate_node(graph_, node, inputs, bindings_.values());
     inputs.clear();
     for (const ValueId id : node.inputs)
       if (id != kNone && --uses_[id] == 0) tensors_[id] = PlainTensor();
@@ -488,6 +493,15 @@ class Run {
       compare_with_inference(node, graph_.value(id), results[i]);
       if (uses_[id] > 0) tensors_[id] = std::move(results[i]);
     }
+  }
+
+  std::vector<PlainTensor> run_subgraph(const Node& node, const std::vector<PlainTensor>& inputs) {
+    std::vector<Tensor> tensors;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      tensors.push_back(inputs[i].to_tensor(graph_.value(node.inputs[i]).precision));
+    std::vector<PlainTensor> results;
+    for (const Tensor& t : (*runner_)(node, tensors, bindings_.values())) results.emplace_back(t);
+    return results;
   }
 
   void compare_with_inference(const Node& node, const Value& value, const PlainTensor& tensor) {
@@ -511,6 +525,7 @@ class Run {
   const Graph& graph_;
   Bindings bindings_;
   const SymbolValues* outer_ = nullptr;
+  const SubgraphRunner* runner_ = nullptr;
   std::vector<PlainTensor>
       tensors_;  // by ValueId; absent before it is computed and after its last use
   std::vector<std::int64_t> uses_;  // by ValueId: readers that are still to come
@@ -580,6 +595,11 @@ std::vector<PlainTensor> evaluate_node(const Graph& graph, const Node& node,
 
 std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inputs,
                               const std::map<std::string, std::int64_t>& symbols) {
+  return interpret_around(graph, inputs, symbols, nullptr);
+}
+
+std::vector<Tensor> interpret_around(const Graph& graph, const std::vector<Tensor>& inputs,
+                                     const SymbolValues& symbols, const SubgraphRunner& runner) {
   std::vector<PlainTensor> plain;
   plain.reserve(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -592,6 +612,7 @@ std::vector<Tensor> interpret(const Graph& graph, const std::vector<Tensor>& inp
     plain.emplace_back(inputs[i]);
   }
   Run run(graph, symbols);
+  if (runner) run.set_runner(runner);
   const std::vector<PlainTensor> results = run(plain);
   std::vector<Tensor> tensors;
   tensors.reserve(results.size());

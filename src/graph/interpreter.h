@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -66,5 +67,13 @@ using SymbolValues = std::map<std::string, std::int64_t>;
 std::vector<PlainTensor> evaluate_node(const Graph& graph, const Node& node,
                                        const std::vector<PlainTensor>& inputs,
                                        const SymbolValues& symbols = {});
+
+/// Computes a Subgraph node in the interpreter's place: outputs in the precision of the node's values.
+using SubgraphRunner = std::function<std::vector<Tensor>(
+    const Node& node, const std::vector<Tensor>& inputs, const SymbolValues& symbols)>;
+
+/// As interpret(), with the Subgraph nodes computed by `runner`.
+std::vector<Tensor> interpret_around(const Graph& graph, const std::vector<Tensor>& inputs,
+                                     const SymbolValues& symbols, const SubgraphRunner& runner);
 
 }  // namespace burin

@@ -31,6 +31,12 @@ DumpFunction dump_from_environment() {
   };
 }
 
+/// The name of a subgraph as (a part of) a file's name: exporters put slashes into names.
+std::string file_name(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '_');
+  return name;
+}
+
 SoftmaxForm softmax_form_from_string(const std::string& word) {
   if (word == "score_rows") return SoftmaxForm::score_rows;
   if (word == "online") return SoftmaxForm::online;
@@ -49,7 +55,7 @@ class Compiler {
     pass_options_.limit = options.pass_limit;
     pass_options_.verify = options.verify;
     if (dump)
-      pass_options_.dump = [dump, name = body.name](std::string_view stage, const std::string& text) {
+      pass_options_.dump = [dump, name = file_name(body.name)](std::string_view stage, const std::string& text) {
         dump(fmt::format("{}.{}", name, stage), text);
       };
   }

@@ -233,9 +233,11 @@ void Invocation::run(std::span<const void* const> inputs, std::span<void* const>
 
 Invocation CompiledSubgraph::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols,
                                   int workers) const {
-  Invocation invocation(kernel_, workers);
-  invocation.rebind(inputs, symbols);
-  return invocation;
+  Invocation bound = invocation(workers);
+  bound.rebind(inputs, symbols);
+  return bound;
 }
+
+Invocation CompiledSubgraph::invocation(int workers) const { return Invocation(kernel_, workers); }
 
 }  // namespace burin

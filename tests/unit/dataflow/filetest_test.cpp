@@ -27,7 +27,9 @@ std::string run_pass(const std::string& name, const std::string& input) {
     EXPECT_TRUE(found) << "no pass is called " << name;
     Graph again = after;
     for (const auto& pass : pipeline.passes())
-      if (pass.name == name) EXPECT_FALSE(pass.run(again)) << "a second run finds more:\n" << print(again);
+      if (pass.name == name) {
+        EXPECT_FALSE(pass.run(again)) << "a second run finds more:\n" << print(again);
+      }
   }
   verify(after);
   const bool is_f32 = input.find("bf16") == std::string::npos;

@@ -1,11 +1,14 @@
 // Operations on general registers and control flow.
 
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <limits>
-#include <numeric>
 #include <random>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "burin/error.h"
 #include "codegen/x64/annotate.h"
@@ -39,7 +42,8 @@ constexpr Int kNumbers[] = {0, 1, -1, 7, -64, 4096, kMin32, kMax32, kMax32 + 1, 
                             std::numeric_limits<Int>::max()};
 
 /// One program per operand form; `onto` is the source whose register the destination shares.
-Int evaluate(VOp op, Int a, Int b, bool immediate_b, int onto) {
+Int evaluate(VOp op, Int a, Int b, bool immediate_b, int onto,
+             Registers registers = Registers::ascending) {
   Kernel kernel(Isa::avx2);
   const VReg x = kernel.parameter(0), y = kernel.parameter(1);
   const VReg dst = onto == 0 ? x : onto == 1 ? y : kernel.b.general();
@@ -48,7 +52,7 @@ Int evaluate(VOp op, Int a, Int b, bool immediate_b, int onto) {
   else
     kernel.b.into(dst, op, {reg(x), immediate_b ? immediate(b) : reg(y)});
   kernel.store64(dst, kernel.pointer(0));
-  kernel.finish();
+  kernel.finish(registers);
   Int result = 0;
   kernel.run({&result}, {a, b});
   return result;
@@ -72,9 +76,10 @@ TEST_F(GeneralOps, Arithmetic) {
               b &= 63;
             }
             if (immediate_b && (b < kMin32 || b > kMax32)) continue;
-            ASSERT_EQ(evaluate(op, a, b, immediate_b, onto), model(a, b))
-                << info(op).name << " " << a << ", " << b << (immediate_b ? " (immediate)" : "")
-                << " onto " << onto;
+            for (const Registers registers : {Registers::ascending, Registers::descending})
+              ASSERT_EQ(evaluate(op, a, b, immediate_b, onto, registers), model(a, b))
+                  << info(op).name << " " << a << ", " << b << (immediate_b ? " (immediate)" : "")
+                  << " onto " << onto;
           }
 }
 
@@ -113,7 +118,7 @@ TEST_F(GeneralOps, Imm64) {
 
 TEST_F(GeneralOps, DivisionIsExactBelow52Bits) {
   for (const Isa isa : runnable_isas())
-    for (const bool tightly : {false, true}) {
+    for (const Registers registers : {Registers::ascending, Registers::descending}) {
       Kernel kernel(isa);
       Instruction i;
       i.op = VOp::div64;
@@ -123,7 +128,7 @@ TEST_F(GeneralOps, DivisionIsExactBelow52Bits) {
       i.temps = {kernel.b.vector(), kernel.b.vector()};
       kernel.b.append(i);
       kernel.store64(i.dst, kernel.pointer(0));
-      kernel.finish(tightly);
+      kernel.finish(registers);
       std::mt19937_64 random(3);
       const auto expect = [&](Int a, Int b) {
         Int result = -1;
@@ -143,7 +148,8 @@ TEST_F(GeneralOps, DivisionIsExactBelow52Bits) {
 
 TEST_F(GeneralOps, Addresses) {
   for (const int scale : {1, 2, 4, 8})
-    for (const std::int32_t displacement : {0, 8, -8, 1000, -100000}) {
+    for (const std::int32_t displacement : {0, 8, -8, 1000, -100000})
+    for (const Registers registers : {Registers::ascending, Registers::descending}) {
       Kernel kernel(Isa::avx2);
       Instruction i;
       i.op = VOp::lea64;
@@ -155,7 +161,7 @@ TEST_F(GeneralOps, Addresses) {
       i.mem.base = kNoReg;
       kernel.b.append(i);
       kernel.store64(i.dst, kernel.pointer(0), 8);
-      kernel.finish();
+      kernel.finish(registers);
       std::array<Int, 2> result{};
       kernel.run({result.data()}, {5000000, -3});
       EXPECT_EQ(result[0], 5000000 - 3 * scale + displacement);
@@ -233,6 +239,20 @@ TEST_F(GeneralOps, CountersOffsetsAndAnnotation) {
   const std::string text = x64::annotate(kernel.allocation, *kernel.code, kernel.target);
   EXPECT_NE(text.find("; %1 = add %0, 1\n"), std::string::npos) << text;
   EXPECT_NE(text.find("ymm1 = add ymm0, 1"), std::string::npos) << text;
+}
+
+TEST_F(GeneralOps, PerfLearnsOfKernels) {
+  const std::string path = fmt::format("/tmp/perf-{}.map", getpid());
+  setenv("BURIN_PERF", "1", 1);
+  Kernel kernel(Isa::avx2);
+  kernel.finish();
+  unsetenv("BURIN_PERF");
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  std::remove(path.c_str());
+  const auto address = reinterpret_cast<std::uintptr_t>(kernel.code->function());
+  EXPECT_EQ(line, fmt::format("{:x} {:x} burin:test", address, kernel.code->size()));
 }
 
 TEST_F(GeneralOps, AKernelMustReturn) {

@@ -131,7 +131,7 @@ TEST(MemoryOps, StoreBool) {
         if (with_temp) i.temps[i.temp_count++] = kernel.b.vector();
         kernel.append_store(i, value);
         kernel.store(kernel.b.op(VOp::add, {reg(value), reg(bystander)}), kernel.pointer(2));
-        kernel.finish(true);
+        kernel.finish(with_temp ? Registers::tight : Registers::descending);
         const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
         static constexpr float kValues[] = {0.0F, 1.0F, -0.0F, NAN, 0x1p-149F, -5.0F, 0.0F};
         for (std::size_t count = masked ? 0 : lanes; count <= lanes; ++count)
@@ -150,65 +150,90 @@ TEST(MemoryOps, StoreBool) {
       }
 }
 
-constexpr std::int64_t kStrides[] = {4, 12, -4, -20, 4096 + 4, 0};
+constexpr std::int64_t kStrides[] = {4, 12, -4, -20, 4096 + 4, 0, 1, -1};
 
 /// The bytes that `count` lanes cover, and where the first lane lies in them.
 struct Extent {
   std::size_t bytes, first;
 };
-Extent extent(std::int64_t stride, std::size_t count) {
+Extent extent(std::int64_t stride, std::size_t count, std::size_t element) {
   if (count == 0) return {0, 0};
   const std::size_t reach = static_cast<std::size_t>(std::abs(stride)) * (count - 1);
-  return {reach + 4, stride < 0 ? reach : 0};
+  return {reach + element, stride < 0 ? reach : 0};
 }
+constexpr Registers kOrders[] = {Registers::ascending, Registers::descending};
 
 TEST(MemoryOps, LoadStrided) {
-  for (const Isa isa : runnable_isas()) {
-    MemoryKernel kernel(isa);
-    kernel.store(kernel.append_load(kernel.strided(VOp::load_strided, kernel.from)), kernel.to);
-    kernel.finish();
-    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
-    for (const std::int64_t stride : kStrides)
-      for (std::size_t count = 0; count <= lanes; ++count)
-        for (const Guard guard : {Guard::start, Guard::end}) {
-          const auto [bytes, first] = extent(stride, count);
-          const GuardedBuffer in(bytes, guard);
-          const auto at = [&](std::size_t n) {
-            return reinterpret_cast<float*>(in.data() + static_cast<std::int64_t>(first) +
-                                            stride * static_cast<std::int64_t>(n));
-          };
-          for (std::size_t n = 0; n < count; ++n) *at(n) = static_cast<float>(n + 1);
-          std::vector<float> out(lanes, -1);
-          kernel.run({in.data() + first, out.data()}, {static_cast<std::int64_t>(count), stride});
-          for (std::size_t n = 0; n < lanes; ++n) EXPECT_EQ(out[n], n < count ? *at(n) : 0.0F);
-        }
-  }
+  for (const Isa isa : runnable_isas())
+    for (const bool is_bool : {false, true})
+      for (const Registers registers : kOrders) {
+        MemoryKernel kernel(isa);
+        const VOp op = is_bool ? VOp::load_bool_strided : VOp::load_strided;
+        kernel.store(kernel.append_load(kernel.strided(op, kernel.from)), kernel.to);
+        kernel.finish(registers);
+        const std::size_t element = is_bool ? 1 : 4;
+        const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+        for (const std::int64_t stride : kStrides)
+          for (std::size_t count = 0; count <= lanes; ++count)
+            for (const Guard guard : {Guard::start, Guard::end}) {
+              const auto [bytes, first] = extent(stride, count, element);
+              const GuardedBuffer in(bytes, guard);
+              for (std::size_t n = 0; n < bytes; ++n)
+                in.as<std::uint8_t>()[n] = static_cast<std::uint8_t>(n % 5 * 51 % 200);
+              std::vector<float> out(lanes, -1);
+              kernel.run({in.data() + first, out.data()}, {static_cast<std::int64_t>(count), stride});
+              for (std::size_t n = 0; n < lanes; ++n) {
+                float expected = 0;
+                if (n < count) {
+                  const std::byte* at = in.data() + static_cast<std::int64_t>(first) +
+                                        stride * static_cast<std::int64_t>(n);
+                  if (is_bool)
+                    expected = *at != std::byte{0} ? 1.0F : 0.0F;
+                  else
+                    std::memcpy(&expected, at, 4);
+                }
+                EXPECT_EQ(out[n], expected) << stride << ", " << count;
+              }
+            }
+      }
 }
 
 TEST(MemoryOps, StoreStrided) {
-  for (const Isa isa : runnable_isas()) {
-    MemoryKernel kernel(isa);
-    kernel.append_store(kernel.strided(VOp::store_strided, kernel.to), kernel.load(kernel.from));
-    kernel.finish();
-    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
-    std::vector<float> in(lanes);
-    std::iota(in.begin(), in.end(), 1.0F);
-    for (const std::int64_t stride : kStrides)
-      for (std::size_t count = 0; count <= lanes; ++count)
-        for (const Guard guard : {Guard::start, Guard::end}) {
-          const auto [bytes, first] = extent(stride, count);
-          const GuardedBuffer out(bytes, guard);
-          const std::vector<std::byte> before(out.data(), out.data() + bytes);
-          kernel.run({in.data(), out.data() + first}, {static_cast<std::int64_t>(count), stride});
-          std::vector<std::byte> expected = before;
-          for (std::size_t n = 0; n < count; ++n)
-            std::memcpy(expected.data() + static_cast<std::int64_t>(first) +
-                            stride * static_cast<std::int64_t>(n),
-                        &in[n], 4);
-          EXPECT_EQ(std::memcmp(out.data(), expected.data(), bytes), 0) << stride << ", " << count;
-          EXPECT_TRUE(out.intact());
-        }
-  }
+  for (const Isa isa : runnable_isas())
+    for (const bool is_bool : {false, true})
+      for (const Registers registers : kOrders) {
+        MemoryKernel kernel(isa);
+        const VReg value = kernel.load(kernel.from);
+        const VOp op = is_bool ? VOp::store_bool_strided : VOp::store_strided;
+        kernel.append_store(kernel.strided(op, kernel.to), value);
+        kernel.store(value, kernel.pointer(2));
+        kernel.finish(registers);
+        const std::size_t element = is_bool ? 1 : 4;
+        const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+        std::vector<float> in(lanes);
+        for (std::size_t n = 0; n < lanes; ++n) in[n] = static_cast<float>(n % 3);
+        for (const std::int64_t stride : kStrides)
+          for (std::size_t count = 0; count <= lanes; ++count)
+            for (const Guard guard : {Guard::start, Guard::end}) {
+              const auto [bytes, first] = extent(stride, count, element);
+              const GuardedBuffer out(bytes, guard);
+              std::vector<std::byte> expected(out.data(), out.data() + bytes);
+              for (std::size_t n = 0; n < count; ++n) {
+                std::byte* at = expected.data() + static_cast<std::int64_t>(first) +
+                                stride * static_cast<std::int64_t>(n);
+                if (is_bool)
+                  *at = std::byte{in[n] != 0};
+                else
+                  std::memcpy(at, &in[n], 4);
+              }
+              std::vector<float> after(lanes);
+              kernel.run({in.data(), out.data() + first, after.data()},
+                         {static_cast<std::int64_t>(count), stride});
+              EXPECT_EQ(std::memcmp(out.data(), expected.data(), bytes), 0) << stride << ", " << count;
+              EXPECT_TRUE(out.intact());
+              EXPECT_EQ(after, in);
+            }
+      }
 }
 
 /// With everything shared that may be shared.
@@ -217,7 +242,7 @@ TEST(MemoryOps, TightRegisters) {
     MemoryKernel kernel(isa);
     const VReg v = kernel.append_load(kernel.strided(VOp::load_strided, kernel.from));
     kernel.append_store(kernel.strided(VOp::store_strided, kernel.to), v);
-    kernel.finish(true);
+    kernel.finish(Registers::tight);
     const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
     std::vector<float> in(2 * lanes), out(2 * lanes);
     std::iota(in.begin(), in.end(), 0.0F);

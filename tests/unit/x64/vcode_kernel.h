@@ -29,13 +29,24 @@ inline std::vector<Isa> runnable_isas() {
   return isas;
 }
 
-/// Each virtual register in a physical one of its own, in order: v-th of its class is the v-th.
-inline Allocation allocate_in_order(Program program, const TargetInfo& target) {
+/// How a test's program gets its registers; not by the allocator, which has tests of its own.
+enum class Registers {
+  ascending,   ///< each virtual register in a physical one of its own: the v-th of its class is the v-th
+  descending,  ///< the same from the last register downwards
+  tight,       ///< see allocate_tightly
+};
+
+inline Allocation allocate_in_order(Program program, const TargetInfo& target, bool descending) {
   Allocation a;
-  std::array<std::uint8_t, 4> next{};
+  std::array<int, 4> next{};
   for (const RegClass c : program.registers) {
-    const bool as_vector = c == RegClass::mask && target.mask_registers == 0;
-    a.physical.push_back(next.at(static_cast<std::size_t>(as_vector ? RegClass::vector : c))++);
+    const bool as_vector = c == RegClass::vector || (c == RegClass::mask && target.mask_registers == 0);
+    const int count = as_vector                ? target.vector_registers
+                      : c == RegClass::general ? target.general_registers
+                                               : target.mask_registers;
+    const int n = next.at(static_cast<std::size_t>(as_vector ? RegClass::vector : c))++;
+    if (n >= count) throw std::runtime_error("allocate_in_order: out of registers");
+    a.physical.push_back(static_cast<std::uint8_t>(descending ? count - 1 - n : n));
   }
   a.program = std::move(program);
   return a;
@@ -93,6 +104,8 @@ class Kernel {
   explicit Kernel(Isa isa) : target(target_for(isa)), b(program_) {
     arguments_ = b.op(VOp::arguments, {});
   }
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
 
   /// The n-th 64-bit parameter.
   VReg parameter(int n) { return load64(load64(arguments_, offsetof(KernelArguments, parameters)), 8 * n); }
@@ -140,11 +153,13 @@ class Kernel {
   }
 
   /// Adds the return and assembles.
-  void finish(bool tightly = false) {
+  void finish(Registers registers = Registers::ascending) {
     Instruction ret;
     ret.op = VOp::ret;
     b.append(ret);
-    allocation = tightly ? allocate_tightly(program_, target) : allocate_in_order(program_, target);
+    allocation = registers == Registers::tight
+                     ? allocate_tightly(program_, target)
+                     : allocate_in_order(program_, target, registers == Registers::descending);
     code = assemble(allocation, target, "test");
   }
   void run(std::vector<void*> pointers, std::vector<std::int64_t> parameters = {}) const {

@@ -1,0 +1,83 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <filesystem>
+
+#include "burin/error.h"
+#include "burin/onnx.h"
+#include "host/model.h"
+#include "tools/commands.h"
+#include "tools/data_set.h"
+
+namespace burin::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double microseconds_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+/// Folders set_0, set_1, ... beside the model.
+std::vector<std::filesystem::path> stored_sets(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> sets;
+  for (int i = 0;; ++i) {
+    const auto set = folder / fmt::format("set_{}", i);
+    if (!std::filesystem::is_directory(set)) return sets;
+    sets.push_back(set);
+  }
+}
+
+/// Carves, compiles once, runs each stored shape, checks, and says how fast it was.
+void demo(const std::string& file, const std::string& data, int& status) {
+  constexpr double kTolerance = 1e-4;
+  const std::filesystem::path path = file;
+  const auto start = Clock::now();
+  host::Model model(load_onnx(path), {});
+  fmt::print("{}: {} of {} attentions carved, {} subgraphs, loaded and compiled in {:.1f} ms\n", path.filename().string(),
+             model.report().attentions_carved, model.report().attentions_total, model.report().subgraphs.size(),
+             microseconds_since(start) / 1e3);
+  for (const CarvedSubgraph& s : model.report().subgraphs)
+    fmt::print("  {:<12} {:<24} {:>3} nodes in one kernel, {:>6} bytes of code\n", s.kind, s.name, s.nodes.size(),
+               model.compiled(s.name)->code_bytes());
+
+  host::ModelOptions plain_options;
+  plain_options.tokenize = false;
+  host::Model plain(load_onnx(path), plain_options);
+  const std::uint64_t events = codegen_statistics().events;
+  const auto sets = stored_sets(data.empty() ? path.parent_path() : std::filesystem::path(data));
+  if (sets.empty()) fmt::print("no stored data (set_0, set_1, ...) beside the model: nothing to run\n");
+  for (const auto& folder : sets) {
+    const DataSet set = load_data_set(folder, model.graph());
+    auto time = [&](host::Model& m, std::vector<Tensor>& out) {
+      const auto begin = Clock::now();
+      out = m.run(set.inputs);
+      return microseconds_since(begin);
+    };
+    std::vector<Tensor> outputs, plain_outputs;
+    time(model, outputs);
+    const double fused = time(model, outputs), reference = time(plain, plain_outputs);
+    double worst = 0;
+    for (std::size_t i = 0; i < outputs.size(); ++i)
+      if (set.outputs[i])
+        worst = std::max(worst, compare(model.graph().value(model.graph().outputs[i]).name, *set.outputs[i], outputs[i]).relative);
+    const bool ok = worst <= kTolerance;
+    if (!ok) status = 1;
+    fmt::print("  {} {}: largest relative difference {:.2g} ({}), {:.0f} us with kernels, {:.0f} us interpreted\n",
+               folder.filename().string(), to_string(set.inputs[0].dims()), worst, ok ? "ok" : "FAILED", fused, reference);
+  }
+  fmt::print("code-generation events after compile: {}\n", codegen_statistics().events - events);
+}
+
+}  // namespace
+
+void add_demo(CLI::App& app, int& status) {
+  auto file = std::make_shared<std::string>(BURIN_DEMO_MODEL);
+  auto data = std::make_shared<std::string>();
+  CLI::App* sub = app.add_subcommand("demo", "Compile a model once and run it at several shapes");
+  sub->add_option("model", *file, "ONNX file; by default the small encoder of the repository");
+  sub->add_option("--data", *data, "Folder with set_0, set_1, ...; by default the model's own folder");
+  sub->callback([file, data, &status] { demo(*file, *data, status); });
+}
+
+}  // namespace burin::tools
