@@ -232,10 +232,32 @@ class PhaseEmitter {
     const VReg variable = b_.op(VOp::mov64, {reg(index_.evaluate(loop.begin))});
     index_.set_variable(loop.var, variable);
     const std::optional<std::int64_t> extent = (loop.end - loop.begin).as_constant();
-    if (extent)
+    if (linear::is_block_loop(loop))
+      emit_blocks(loop, outer, pointers, moving, variable);
+    else if (extent)
       emit_counted_versions(loop, outer, pointers, moving, variable, *extent);
     else
       emit_run_time_versions(loop, outer, pointers, moving, variable);
+  }
+
+  /// Blocks of `step` elements, the last one shorter; what a block holds is the affair of the loops inside.
+  void emit_blocks(const Loop& loop, const Tile& tile, const Pointers& pointers, const std::vector<Moving>& moving, VReg variable) {
+    const Loop::Version& v = loop.versions.front();
+    const VReg left = b_.op(VOp::mov64, {reg(index_.evaluate(loop.end - loop.begin))});
+    while_any_left(v, pointers, moving, variable, left, [&] { return tile; });
+  }
+
+  template <typename MakeTile>
+  void while_any_left(const Loop::Version& v, const Pointers& pointers, const std::vector<Moving>& moving, VReg variable,
+                      VReg left, MakeTile&& tile) {
+    const std::uint32_t top = b_.new_label(), next = b_.new_label();
+    b_.jump_if(Cond::le, left, immediate(0), next);
+    b_.label(top);
+    emit_block(v.body, tile(), pointers);
+    step(moving, variable, v.step);
+    b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
+    b_.jump_if(Cond::gt, left, immediate(0), top);
+    b_.label(next);
   }
 
   /// The extent is a constant: each version runs a known number of times.
@@ -288,14 +310,7 @@ class PhaseEmitter {
 
   void emit_partial_version(const Loop& loop, const Loop::Version& v, const Tile& outer, const Pointers& pointers,
                             const std::vector<Moving>& moving, VReg variable, VReg left) {
-    const std::uint32_t top = b_.new_label(), next = b_.new_label();
-    b_.jump_if(Cond::le, left, immediate(0), next);
-    b_.label(top);
-    emit_block(v.body, partial_tile(loop, v, outer, left), pointers);
-    step(moving, variable, v.step);
-    b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
-    b_.jump_if(Cond::gt, left, immediate(0), top);
-    b_.label(next);
+    while_any_left(v, pointers, moving, variable, left, [&] { return partial_tile(loop, v, outer, left); });
   }
 
   static std::int64_t alignment(const Block& body) {

@@ -233,8 +233,11 @@ PlainTensor rounded(const PlainTensor& x, Precision to) {
   }
 }
 
-Results cast(const Node& node, const Graph&, Inputs in) {
-  const PlainTensor& x = *in[0];
+/// A Cast sees what a tensor of the input's precision would hold: a double just below 2 that stands for
+/// the float 2 must not be truncated to 1.
+Results cast(const Node& node, const Graph& graph, Inputs in) {
+  const PlainTensor x =
+      in[0]->is_float() ? rounded(*in[0], graph.value(node.inputs[0]).precision) : *in[0];
   const Precision to = precision_from_string(node.string_attribute("to", "f32"));
   if (is_float(to))
     return {rounded(

@@ -136,6 +136,13 @@ Expr extent_bound(const Loop& loop) {
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }
 
+bool is_block_loop(const Loop& loop) {
+  bool found = false;
+  for (const Loop::Version& v : loop.versions)
+    for_each_loop(v.body, [&](const Loop& inner) { found |= inner.begin.uses(loop.var) || inner.end.uses(loop.var); });
+  return found;
+}
+
 Expr worker_scratch_bytes(const LinearIR& ir) {
   Expr bytes = 0;
   for (const Memory& m : ir.memory)

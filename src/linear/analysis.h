@@ -46,6 +46,9 @@ Expr extent_bound(const Loop& loop);
 
 bool uses_loop_variable(const Expr& e);
 
+/// Whether a loop only counts blocks: the elements are the affair of inner loops, whose bounds name its variable.
+bool is_block_loop(const Loop& loop);
+
 /// Bytes of one worker's scratch, once offsets are set.
 Expr worker_scratch_bytes(const LinearIR& ir);
 

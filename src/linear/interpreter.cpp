@@ -185,6 +185,12 @@ struct Cells {
 enum Slot : std::size_t { kOut, kFirst, kElement = 4, kSlots };
 using Offsets = std::array<std::int64_t, kSlots>;
 
+/// The positions that an expression runs over.
+struct Space {
+  std::vector<std::int64_t> counts, begins, at;  ///< for each variable
+  Offsets offsets{};
+};
+
 struct Step {  ///< an expression
   const Expression* expression = nullptr;
   Function function = nullptr;
@@ -196,6 +202,7 @@ struct Step {  ///< an expression
     Dependence::Set variables;
   };
   std::vector<Coefficient> coefficients;  ///< for each variable
+  Space space;                            ///< of the present run
 };
 
 struct PreparedLoop;
@@ -417,6 +424,7 @@ class Interpreter {
     for (const ValueId v : e.in) add(dependence_.of(v));
     add(dependence_.variables_of(e.index));
     out.variables.assign(all.begin(), all.end());
+    for (auto* list : {&out.space.counts, &out.space.begins, &out.space.at}) list->resize(all.size());
     out.index = Formula(e.index, scope_);
     for (const Variable v : out.variables) {
       Step::Coefficient c;
@@ -650,19 +658,15 @@ class Interpreter {
     if (at < end) fail("loop {}: its versions leave out the elements from {} to {}", loop.loop->var, at, end - 1);
   }
 
-  struct Space {
-    std::vector<std::int64_t> counts, begins, at;
-    Offsets offsets{};
-  };
-
   void enter(const Step& step, Space& space) const {
-    for (const Variable v : step.variables) {
-      const Positions& p = ranges_[v];
+    for (std::size_t i = 0; i < step.variables.size(); ++i) {
+      const Positions& p = ranges_[step.variables[i]];
       const auto [begin, end] = p.is_active ? std::pair(p.begin, p.end) : std::pair(p.low, p.high);
-      space.begins.push_back(begin);
-      space.counts.push_back(end - begin);
-      space.at.push_back(0);
+      space.begins[i] = begin;
+      space.counts[i] = end - begin;
+      space.at[i] = 0;
     }
+    space.offsets = {};
     const auto start = [&](std::size_t slot, ValueId value) {
       for (const Cells::Axis& axis : cells_[value].axes)
         if (const Positions& p = ranges_[axis.variable]; !axis.is_relative && p.is_active)
@@ -731,12 +735,11 @@ class Interpreter {
   }
 
   void run(Step& step) {
-    Space space;
     try {
-      enter(step, space);
-      run(step, space);
+      enter(step, step.space);
+      run(step, step.space);
     } catch (const Error& error) {
-      fail("'{}'{}: {}", to_string(*step.expression, ir_), place(step, space), error.what());
+      fail("'{}'{}: {}", to_string(*step.expression, ir_), place(step, step.space), error.what());
     }
   }
 

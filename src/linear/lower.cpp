@@ -294,7 +294,18 @@ class Lowering {
     computed_[out] = emit_elementwise(*block, node, in);
   }
 
+  /// exp2(x - max(x)): the argument is never positive.
+  bool is_shifted_by_maximum(ValueId v) const {
+    const NodeId producer = body_.value(v).producer;
+    if (producer == burin::kNone || body_.node(producer).op != OpKind::Sub) return false;
+    const Node& sub = body_.node(producer);
+    const NodeId maximum = body_.value(root_of(sub.inputs[1])).producer;
+    return maximum != burin::kNone && body_.node(maximum).op == OpKind::ReduceMax &&
+           body_.node(maximum).inputs[0] == sub.inputs[0];
+  }
+
   std::uint32_t emit_elementwise(Block& block, const Node& node, const std::vector<std::uint32_t>& in) {
+    if (node.op == OpKind::Exp2 && is_shifted_by_maximum(node.inputs[0])) return emit_op(block, Op::exp2_softmax, in);
     if (auto it = elementwise_table().find(node.op); it != elementwise_table().end())
       return emit_op(block, it->second, in, node.float_attribute("alpha", 0));
     switch (node.op) {

@@ -28,7 +28,8 @@ class Expansion {
       if (!item.is_loop()) continue;
       Loop& loop = *item.loop;
       visit(loop.body());
-      if (!loop.parallel && loop.versions.size() == 1 && loop.versions.front().partial) expand(loop);
+      if (!loop.parallel && loop.versions.size() == 1 && loop.versions.front().partial && !is_block_loop(loop))
+        expand(loop);
     }
   }
 

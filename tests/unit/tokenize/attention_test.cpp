@@ -1,0 +1,251 @@
+// What the tokenizer makes of attentions: every form gives one body with the transposes and repeats in it, and the
+// same results.
+
+#include "burin/tokenize.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/interpret_check.h"
+
+namespace burin {
+namespace {
+
+struct Tokenized {
+  Graph graph;
+  TokenizeReport report;
+};
+
+/// Canonicalizes and tokenizes; checks that results stay.
+Tokenized run(const std::string& text, const TokenizeOptions& options = {.attention = true, .elementwise = false}) {
+  const Graph before = parse_graph(text);
+  Graph graph = before;
+  canonicalize(graph);
+  TokenizeReport report = tokenize(graph, options);
+  verify(graph);
+  for (const CarvedSubgraph& subgraph : report.subgraphs) verify(*graph.node(subgraph.node).body);
+  testing::expect_same_results(before, graph);
+  return {std::move(graph), std::move(report)};
+}
+
+const Graph& body(const Tokenized& t, std::size_t i = 0) { return *t.graph.node(t.report.subgraphs.at(i).node).body; }
+
+/// The operations of the body, in order: "transpose matmul mul softmax matmul".
+std::string operations(const Graph& graph) {
+  std::string text;
+  for (const NodeId id : graph.order()) text += (text.empty() ? "" : " ") + std::string(info(graph.node(id).op).text);
+  return text;
+}
+
+std::string input_shapes(const Graph& graph) {
+  std::string text;
+  for (const ValueId id : graph.inputs) text += (text.empty() ? "" : " ") + to_string(graph.value(id).shape);
+  return text;
+}
+
+TEST(TokenizeAttention, BertTakesTransposesIn) {
+  const auto t = run(R"(graph @bert(%q: f32[B,S,24], %k: f32[B,S,24], %v: f32[B,S,24], %m: f32[B,1,1,S]) {
+    %h = known i64[4] {B,S,3,8}
+    %q4 = reshape %q, %h
+    %k4 = reshape %k, %h
+    %v4 = reshape %v, %h
+    %qt = transpose %q4, perm=[0,2,1,3]
+    %kt = transpose %k4, perm=[0,2,3,1]
+    %vt = transpose %v4, perm=[0,2,1,3]
+    %scores = matmul %qt, %kt
+    %scaled = mul %scores, 0.35
+    %masked = add %scaled, %m
+    %p = softmax %masked, axis=3
+    %o = matmul %p, %vt
+    %ot = transpose %o, perm=[0,2,1,3]
+    %f = known i64[3] {B,S,24}
+    %r = reshape %ot, %f
+    return %r
+  })");
+  EXPECT_EQ(t.report.attentions_total, 1);
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(operations(body(t)), "transpose transpose matmul mul add softmax transpose matmul transpose");
+  EXPECT_EQ(input_shapes(body(t)), "[B,S,3,8] [B,S,3,8] [B,1,1,S] [B,S,3,8]");
+  EXPECT_EQ(t.report.subgraphs[0].kind, "sdpa");
+  EXPECT_EQ(t.report.subgraphs[0].nodes, (std::vector<std::string>{"qt", "kt", "vt", "scores", "scaled", "masked", "p", "o", "ot"}));
+}
+
+TEST(TokenizeAttention, GroupedHeadsEnterOnce) {
+  const auto t = run(R"(graph @gqa(%q: f32[B,12,S,8], %k: f32[B,4,T,8], %v: f32[B,T,4,8], %c: f32[1]) {
+    %e = known i64[5] {B,4,3,T,8}
+    %h = known i64[4] {B,12,T,8}
+    %k5 = unsqueeze %k, axes=[2]
+    %kx = expand %k5, %e
+    %kh = reshape %kx, %h
+    %kt = transpose %kh, perm=[0,1,3,2]
+    %ks = mul %kt, %c
+    %vt = transpose %v, perm=[0,2,1,3]
+    %v5 = unsqueeze %vt, axes=[2]
+    %vx = expand %v5, %e
+    %vh = reshape %vx, %h
+    %qs = mul %q, %c
+    %scores = matmul %qs, %ks
+    %p = softmax %scores, axis=3
+    %n = is_nan %p
+    %w = where %n, 0.0, %p
+    %o = matmul %w, %vh
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(operations(body(t)), "mul repeat transpose mul matmul softmax is_nan where repeat transpose matmul");
+  EXPECT_EQ(input_shapes(body(t)), "[B,12,S,8] [1] [B,4,T,8] [B,T,4,8]") << "the factor is an input too";
+}
+
+TEST(TokenizeAttention, OneKeyHeadIsABroadcast) {
+  const auto t = run(R"(graph @mqa(%q: f32[B,4,S,8], %k: f32[B,1,S,8], %v: f32[B,1,S,8]) {
+    %e = known i64[5] {B,1,4,S,8}
+    %h = known i64[4] {B,4,S,8}
+    %k5 = unsqueeze %k, axes=[2]
+    %kx = expand %k5, %e
+    %kh = reshape %kx, %h
+    %kt = transpose %kh, perm=[0,1,3,2]
+    %v5 = unsqueeze %v, axes=[2]
+    %vx = expand %v5, %e
+    %vh = reshape %vx, %h
+    %scores = matmul %q, %kt
+    %p = softmax %scores, axis=3
+    %o = matmul %p, %vh
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,4,S,8] [B,1,S,8] [B,1,S,8]");
+  EXPECT_EQ(operations(body(t)), "transpose matmul softmax matmul");
+}
+
+TEST(TokenizeAttention, MergedBatchIsSplitAgain) {
+  // BLOOM: three dimensions for the products, four for the mask.
+  const auto t = run(R"(graph @bloom(%q: f32[B,S,4,8], %k: f32[B,S,4,8], %v: f32[B,S,4,8], %alibi: f32[4*B,1,S], %m: f32[B,1,S,S]) {
+    %flat = known i64[3] {4*B,S,8}
+    %full = known i64[4] {B,4,S,S}
+    %flats = known i64[3] {4*B,S,S}
+    %out = known i64[4] {B,4,S,8}
+    %qt = transpose %q, perm=[0,2,1,3]
+    %qf = reshape %qt, %flat
+    %kt = transpose %k, perm=[0,2,1,3]
+    %kf = reshape %kt, %flat
+    %kft = transpose %kf, perm=[0,2,1]
+    %vt = transpose %v, perm=[0,2,1,3]
+    %vf = reshape %vt, %flat
+    %scores = matmul %qf, %kft
+    %scaled = mul %scores, 0.35
+    %biased = add %scaled, %alibi
+    %s4 = reshape %biased, %full
+    %masked = add %s4, %m
+    %p = softmax %masked, axis=3
+    %p3 = reshape %p, %flats
+    %o = matmul %p3, %vf
+    %o4 = reshape %o, %out
+    %ot = transpose %o4, perm=[0,2,1,3]
+    return %ot
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(operations(body(t)), "transpose transpose matmul mul add add softmax transpose matmul transpose");
+  EXPECT_EQ(input_shapes(body(t)), "[B,S,4,8] [B,S,4,8] [B,4,1,S] [B,1,S,S] [B,S,4,8]");
+}
+
+TEST(TokenizeAttention, BatchThatStaysMergedIsMergedOutside) {
+  const auto t = run(R"(graph @flat(%q: f32[B,S,4,8], %k: f32[4*B,8,S], %v: f32[4*B,S,8]) {
+    %flat = known i64[3] {4*B,S,8}
+    %qt = transpose %q, perm=[0,2,1,3]
+    %qf = reshape %qt, %flat
+    %scores = matmul %qf, %k
+    %p = softmax %scores, axis=2
+    %o = matmul %p, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,S,4,8] [B,4,8,S] [B,4,S,8]");
+}
+
+TEST(TokenizeAttention, AnyChainBetween) {
+  const auto t = run(R"(graph @chain(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8], %c: bool[S,T], %b: f32[S,T]) {
+    %0 = matmul %q, %k
+    %1 = mul %0, 0.02
+    %2 = tanh %1
+    %3 = mul %2, 50.0
+    %4 = add %b, %3
+    %5 = where %c, %4, -3.4028235e+38
+    %6 = clip %5, -100.0, 100.0
+    %p = softmax %6, axis=2
+    %7 = mul %p, %b
+    %o = matmul %7, %v
+    %8 = mul %o, 2.0
+    return %8
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(operations(body(t)), "matmul mul tanh mul add where clip softmax mul matmul mul");
+}
+
+TEST(TokenizeAttention, RowsWithoutBatch) {
+  const auto t = run(R"(graph @plain(%q: f32[S,8], %k: f32[T,8], %v: f32[T,8]) {
+    %kt = transpose %k, perm=[1,0]
+    %0 = matmul %q, %kt
+    %p = softmax %0, axis=1
+    %o = matmul %p, %v
+    return %o
+  })");
+  EXPECT_EQ(t.report.attentions_carved, 1);
+}
+
+TEST(TokenizeAttention, SharedKeysAreTakenInTwice) {
+  const auto t = run(R"(graph @shared(%q: f32[B,S,8], %k: f32[B,T,8]) {
+    %kt = transpose %k, perm=[0,2,1]
+    %0 = matmul %q, %kt
+    %p0 = softmax %0, axis=2
+    %o0 = matmul %p0, %k
+    %1 = matmul %o0, %kt
+    %p1 = softmax %1, axis=2
+    %o1 = matmul %p1, %k
+    return %o1
+  })");
+  EXPECT_EQ(t.report.attentions_total, 2);
+  EXPECT_EQ(t.report.attentions_carved, 2);
+  EXPECT_EQ(input_shapes(body(t, 1)), "[B,S,8] [B,T,8]") << "keys and values are one input";
+}
+
+TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
+  const auto reason = [](const std::string& between, const std::string& output = "") {
+    const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,S], %v: f32[B,S,8], %s: f32[B,S,1]) {
+      %0 = matmul %q, %k
+      )" + between + R"(
+      %o = matmul %p, %v
+      return %o)" + output + "\n}");
+    EXPECT_EQ(t.report.attentions_total, 1);
+    EXPECT_EQ(t.report.attentions_carved, 0);
+    return t.report.rejected.empty() ? std::string() : t.report.rejected.front().reason;
+  };
+  EXPECT_EQ(reason("%p = softmax %0, axis=2", ", %p"), "'p', scores or probabilities, is an output of the model");
+  EXPECT_EQ(reason("%p = softmax %0, axis=1"), "the Softmax is not over the last axis");
+  EXPECT_EQ(reason("%r = reduce_max %0, axes=[2], keepdims=1\n%d = sub %0, %r\n%p = softmax %d, axis=2"),
+            "ReduceMax 'r' uses scores or probabilities");
+  EXPECT_NE(reason("%t = transpose %0, perm=[0,2,1]\n%p = softmax %t, axis=2").find("stands between the scores and the Softmax"),
+            std::string::npos);
+  EXPECT_NE(reason("%h = cast %0, to=\"f16\"\n%x = cast %h, to=\"f32\"\n%p = softmax %x, axis=2").find("Cast"), std::string::npos);
+}
+
+TEST(TokenizeAttention, ClassifierIsNoAttention) {
+  const auto t = run(R"(graph @g(%x: f32[B,8], %w: f32[8,4], %u: f32[4,8]) {
+    %0 = matmul %x, %w
+    %1 = softmax %0, axis=1
+    return %1
+  })");
+  EXPECT_EQ(t.report.attentions_total, 0);
+  EXPECT_TRUE(t.report.subgraphs.empty());
+}
+
+TEST(TokenizeAttention, CanBeSwitchedOff) {
+  const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,S], %v: f32[B,S,8]) {
+    %0 = matmul %q, %k
+    %p = softmax %0, axis=2
+    %o = matmul %p, %v
+    return %o
+  })", {.attention = false, .elementwise = false});
+  EXPECT_TRUE(t.report.subgraphs.empty());
+}
+
+}  // namespace
+}  // namespace burin
