@@ -27,6 +27,8 @@ using linear::Op;
 using linear::ValueId;
 
 constexpr std::int64_t kLoopAlignment = 32;
+/// How far ahead of a transposed tile its rows are prefetched.
+constexpr std::int64_t kTilesAhead = 4;
 
 /// An address up to a constant: a memory and an index expression.
 using PointerKey = std::pair<MemoryId, Expr>;
@@ -636,6 +638,10 @@ class PhaseEmitter {
       i.dst = b_.vector();
       b_.append(i);
       tile.push_back(i.dst);
+      // Rows of a tile lie far apart, which the hardware does not follow.
+      Instruction ahead = access(VOp::prefetch, mem);
+      ahead.mem.displacement += static_cast<std::int32_t>(kTilesAhead * target_.lanes() * element_bytes(e.memory));
+      b_.append(ahead);
     });
     tile = emit_transpose(b_, std::move(tile), target_);
     for (std::int64_t r = 0; r < t.rows; ++r) slot(e.out, r, vector) = tile[static_cast<std::size_t>(r)];
