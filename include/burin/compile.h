@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -88,6 +89,10 @@ class BURIN_EXPORT Invocation {
   const std::vector<Dims>& output_shapes() const;
   /// Bytes of scratch that all workers together need.
   std::size_t scratch_bytes() const;
+  /// Scratch of the caller's, from now on, instead of memory that rebind() allocates: at least scratch_bytes() large at
+  /// each run() (else an Error) and aligned to 64 bytes. An empty span: the Invocation's own again, from the next
+  /// rebind() on.
+  void set_scratch(std::span<std::byte> memory);
 
   /// Computes. Pointers in the order of the Subgraph's inputs and outputs; each aligned to its element; a null pointer
   /// is an Error unless the tensor is empty. Results are the same bits for any number of workers.

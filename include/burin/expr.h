@@ -17,10 +17,10 @@ namespace burin {
 
 /// An integer expression over named symbols, in canonical form.
 ///
-/// The canonical form is a polynomial with 64-bit coefficients over *atoms*: symbols and applications
-/// of floor_div, mod, min, max, select, broadcast and the comparisons. Two expressions that have the same
-/// canonical form are equal (`==`, same hash); expressions that differ may still be equal in value
-/// (nothing is known without a fact, see `Facts`).
+/// The canonical form is a polynomial with 64-bit coefficients over *atoms*: symbols and
+/// applications of floor_div, mod, min, max, select, broadcast and the comparisons. Two expressions
+/// that have the same canonical form are equal (`==`, same hash); expressions that differ may still
+/// be equal in value (nothing is known without a fact, see `Facts`).
 ///
 /// Immutable and cheap to copy; safe to share between threads. All arithmetic on coefficients is
 /// overflow-checked and throws `burin::Error`.
@@ -36,18 +36,18 @@ class BURIN_EXPORT Expr {
     less_equal,  ///< less_equal(a, b): 1 if a <= b, else 0
     equal,       ///< equal(a, b): 1 if a == b, else 0
     select,      ///< select(c, a, b): a if c != 0, else b; both are evaluated, and may throw
-    broadcast,   ///< broadcast(a, b): numpy's rule for two dimensions; evaluating it checks the rule
+    broadcast,  ///< broadcast(a, b): numpy's rule for two dimensions; evaluating it checks the rule
   };
 
   Expr() : Expr(0) {}
   Expr(std::int64_t value);  // NOLINT(google-explicit-constructor): numbers read as expressions
-  Expr(int value) : Expr(static_cast<std::int64_t>(value)) {}  // NOLINT(google-explicit-constructor)
+  Expr(int value) : Expr(static_cast<std::int64_t>(value)) {}  // NOLINT: the same
 
   /// A symbol. The name is an identifier: [A-Za-z_?][A-Za-z0-9_.?]*; throws burin::Error otherwise.
   static Expr symbol(std::string_view name);
 
-  /// Parses what to_string() prints: + - * parentheses, integers, symbols, and the functions by name
-  /// (also ceil_div(a, b)). Throws burin::Error that names the column.
+  /// Parses what to_string() prints: + - * parentheses, integers, symbols, and the functions by
+  /// name (also ceil_div(a, b)). Throws burin::Error that names the column.
   static Expr parse(std::string_view text);
 
   friend BURIN_EXPORT Expr operator+(const Expr& a, const Expr& b);
@@ -57,8 +57,8 @@ class BURIN_EXPORT Expr {
   Expr& operator-=(const Expr& other) { return *this = *this - other; }
   Expr& operator*=(const Expr& other) { return *this = *this * other; }
 
-  /// Applies a function, folding constants and the identities that always hold (floor_div(a*k, k) = a,
-  /// min(a, a) = a, select(1, a, b) = a, broadcast(a, 1) = a, broadcast(a, a) = a, ...).
+  /// Applies a function, folding constants and the identities that always hold:
+  /// floor_div(a*k, k) = a, min(a, a) = a, select(1, a, b) = a, broadcast(a, 1) = a, and so on.
   static Expr apply(Function function, const std::vector<Expr>& arguments);
 
   bool operator==(const Expr& other) const;

@@ -9,8 +9,9 @@
 namespace burin {
 
 struct TokenizeOptions {
-  bool attention = true;    ///< carve scaled dot-product attention
-  bool elementwise = true;  ///< carve groups of element-wise, normalisation and reduction operations
+  bool attention = true;  ///< carve scaled dot-product attention
+  bool elementwise =
+      true;  ///< carve groups of element-wise, normalisation and reduction operations
 };
 
 /// A part of the model that became a Subgraph node.

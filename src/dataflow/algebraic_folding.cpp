@@ -1,13 +1,12 @@
 // Identities of algebra, applied until none fits.
 //
-//   x * 1, x / 1, x + 0, x - 0, x ^ 1      -> x            (-0 + 0 is +0 by the plain formula, and stays -0)
-//   (x * a) * b  -> x * (a * b)            (x + a) + b  -> x + (a + b)        for numbers a and b
-//   x * x        -> square(x)              x * -1       -> neg(x)
-//   neg(neg(x))  -> x                      not(not(x))  -> x
-//   reciprocal(sqrt(x)) -> rsqrt(x)        sqrt of a reciprocal likewise
+//   x * 1, x / 1, x + 0, x - 0, x ^ 1      -> x            (-0 + 0 is +0 by the plain formula, and
+//   stays -0) (x * a) * b  -> x * (a * b)            (x + a) + b  -> x + (a + b)        for numbers
+//   a and b x * x        -> square(x)              x * -1       -> neg(x) neg(neg(x))  -> x
+//   not(not(x))  -> x reciprocal(sqrt(x)) -> rsqrt(x)        sqrt of a reciprocal likewise
 //   identity(x), cast to the same type, where(c, x, x)   -> x
-//   transpose(transpose(x)) -> one or none               squeeze(unsqueeze(x)) over the same axes -> x
-//   an element-wise operation on constants alone         -> a constant
+//   transpose(transpose(x)) -> one or none               squeeze(unsqueeze(x)) over the same axes
+//   -> x an element-wise operation on constants alone         -> a constant
 
 #include <algorithm>
 #include <cmath>
@@ -23,23 +22,22 @@ namespace {
 constexpr std::int64_t kMaxFoldedElements = 65536;
 
 bool same_type_and_shape(const Graph& graph, ValueId a, ValueId b) {
-  return graph.value(a).precision == graph.value(b).precision && graph.value(a).shape == graph.value(b).shape;
+  return graph.value(a).precision == graph.value(b).precision &&
+         graph.value(a).shape == graph.value(b).shape;
 }
 
 /// The node's result, computed now. kNone if not all inputs are constants, or they are large.
 ValueId fold_constants(Graph& graph, const Node& node) {
   if (!is_elementwise(node.op) || graph.value(node.outputs[0]).elements) return kNone;
+  const auto folds = [&](ValueId input) {
+    return input == kNone ||
+           (graph.is_constant(input) && graph.value(input).constant->size() <= kMaxFoldedElements);
+  };
+  if (!std::all_of(node.inputs.begin(), node.inputs.end(), folds)) return kNone;
   Graph alone;
   std::vector<ValueId> inputs;
-  for (const ValueId input : node.inputs) {
-    if (input == kNone) {
-      inputs.push_back(kNone);
-      continue;
-    }
-    const auto& constant = graph.value(input).constant;
-    if (!constant || constant->size() > kMaxFoldedElements) return kNone;
-    inputs.push_back(alone.add_constant("", *constant));
-  }
+  for (const ValueId input : node.inputs)
+    inputs.push_back(input == kNone ? kNone : alone.add_constant("", *graph.value(input).constant));
   alone.outputs = {alone.add_op(node.op, "", inputs, node.attributes)};
   return graph.add_constant("", interpret(alone, {}).front());
 }
@@ -49,7 +47,8 @@ std::optional<double> combine(OpKind op, double a, double b) {
   const double result = op == OpKind::Mul ? a * b : a + b;
   const double size = std::abs(result);
   const bool normal = result == 0 ? op == OpKind::Add || a == 0 || b == 0
-                                  : size >= std::numeric_limits<float>::min() && size <= std::numeric_limits<float>::max();
+                                  : size >= std::numeric_limits<float>::min() &&
+                                        size <= std::numeric_limits<float>::max();
   return normal ? std::optional<double>(result) : std::nullopt;
 }
 
@@ -61,13 +60,15 @@ ValueId fold_chain(Graph& graph, const Node& node, const WithScalar& outer) {
   if (!inner) return kNone;
   const auto number = combine(node.op, inner->number, outer.number);
   if (!number) return kNone;
-  return binary(graph, node.op, inner->value, add_scalar(graph, *number, graph.value(inner->value).precision));
+  return binary(graph, node.op, inner->value,
+                add_scalar(graph, *number, graph.value(inner->value).precision));
 }
 
 ValueId fold_binary(Graph& graph, const Node& node) {
   const ValueId result = node.outputs[0];
   if (!is_float(graph.value(result).precision)) return kNone;
-  if (node.op == OpKind::Mul && node.inputs[0] == node.inputs[1]) return unary(graph, OpKind::Square, node.inputs[0]);
+  if (node.op == OpKind::Mul && node.inputs[0] == node.inputs[1])
+    return unary(graph, OpKind::Square, node.inputs[0]);
   const auto operand = with_scalar(graph, node);
   if (!operand || graph.is_constant(operand->value)) return kNone;
   const auto [x, number] = *operand;
@@ -97,7 +98,8 @@ ValueId fold_unary(Graph& graph, const Node& node) {
   };
   switch (node.op) {
     case OpKind::Identity: return node.inputs[0];
-    case OpKind::Cast: return same_type_and_shape(graph, node.inputs[0], node.outputs[0]) ? node.inputs[0] : kNone;
+    case OpKind::Cast:
+      return same_type_and_shape(graph, node.inputs[0], node.outputs[0]) ? node.inputs[0] : kNone;
     case OpKind::Neg: return argument_of(OpKind::Neg);
     case OpKind::Not: return argument_of(OpKind::Not);
     case OpKind::Reciprocal:
@@ -121,7 +123,8 @@ ValueId fold_movement(Graph& graph, const Node& node) {
   if (node.op == OpKind::Squeeze || node.op == OpKind::Unsqueeze) {
     const OpKind inverse = node.op == OpKind::Squeeze ? OpKind::Unsqueeze : OpKind::Squeeze;
     const Node* inner = made_by(graph, node.inputs[0], inverse);
-    if (inner != nullptr && inner->ints_attribute("axes") == node.ints_attribute("axes")) return inner->inputs[0];
+    if (inner != nullptr && inner->ints_attribute("axes") == node.ints_attribute("axes"))
+      return inner->inputs[0];
   }
   return kNone;
 }

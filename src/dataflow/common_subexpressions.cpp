@@ -42,8 +42,7 @@ std::string contents(const Attribute& attribute) {
     std::string operator()(const std::string& value) const { return "s" + value; }
     std::string operator()(const std::vector<std::int64_t>& values) const {
       std::string text = "l";
-      for (const std::int64_t value : values)
-        text += std::to_string(value) + ',';
+      for (const std::int64_t value : values) text += std::to_string(value) + ',';
       return text;
     }
     std::string operator()(const Tensor& value) const { return "t" + contents(value); }
@@ -69,11 +68,9 @@ std::string key_of(const Node& node) {
   std::vector<ValueId> inputs = node.inputs;
   if (is_commutative(node.op)) std::sort(inputs.begin(), inputs.end());
   std::string key = std::to_string(static_cast<int>(node.op)) + '(';
-  for (const ValueId input : inputs)
-    key += std::to_string(input) + ',';
+  for (const ValueId input : inputs) key += std::to_string(input) + ',';
   key += ')';
-  for (const auto& [name, value] : node.attributes)
-    key += name + '=' + contents(value) + ';';
+  for (const auto& [name, value] : node.attributes) key += name + '=' + contents(value) + ';';
   return key;
 }
 
@@ -83,7 +80,8 @@ bool merge_constants(Graph& graph) {
   for (const NodeId id : graph.order()) {
     for (ValueId& input : graph.node(id).inputs) {
       if (input == kNone || !graph.is_constant(input)) continue;
-      const ValueId first = known.emplace(contents(*graph.value(input).constant), input).first->second;
+      const ValueId first =
+          known.emplace(contents(*graph.value(input).constant), input).first->second;
       changed = changed || first != input;
       input = first;
     }

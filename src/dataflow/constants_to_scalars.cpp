@@ -1,5 +1,5 @@
-// Constants with one element, or many equal ones, become numbers (rank 0); a broadcast that the element-wise
-// operation would do by itself is dropped. Only where the result keeps its shape.
+// Constants with one element, or many equal ones, become numbers (rank 0); a broadcast that the
+// element-wise operation would do by itself is dropped. Only where the result keeps its shape.
 //
 //   %c = const f32[1,1,1] 0.125
 //   %1 = expand %m, %shape                       : f32[B,12,S,S]
@@ -23,7 +23,8 @@ std::optional<double> splat(const Tensor& tensor) {
   const std::size_t width = size_of(tensor.precision());
   const std::byte* first = tensor.data();
   for (std::int64_t i = 1; i < tensor.size(); ++i)
-    if (!std::equal(first, first + width, first + static_cast<std::size_t>(i) * width)) return std::nullopt;
+    if (!std::equal(first, first + width, first + static_cast<std::size_t>(i) * width))
+      return std::nullopt;
   return tensor.at(0);
 }
 
@@ -31,7 +32,8 @@ std::optional<double> splat(const Tensor& tensor) {
 ValueId smaller(Graph& graph, ValueId input) {
   const Value& value = graph.value(input);
   if (value.constant) {
-    if (value.constant->dims().empty() || (!is_float(value.precision) && value.precision != Precision::boolean))
+    if (value.constant->dims().empty() ||
+        (!is_float(value.precision) && value.precision != Precision::boolean))
       return kNone;
     const auto number = splat(*value.constant);
     return number ? add_scalar(graph, *number, value.precision) : kNone;
@@ -40,14 +42,15 @@ ValueId smaller(Graph& graph, ValueId input) {
   return kNone;
 }
 
-/// The node's result has the same shape if the shape of input `index` were that of `instead`: another
-/// input has the full shape.
+/// The node's result has the same shape if the shape of input `index` were that of `instead`:
+/// another input has the full shape.
 bool keeps_shape(const Graph& graph, const Node& node, std::size_t index, ValueId instead) {
   const Shape& full = graph.value(node.outputs[0]).shape;
   if (graph.value(instead).shape.size() > full.size()) return false;
   if (node.op == OpKind::Clip) return index > 0;
   for (std::size_t i = 0; i < node.inputs.size(); ++i)
-    if (i != index && node.inputs[i] != kNone && graph.value(node.inputs[i]).shape == full) return true;
+    if (i != index && node.inputs[i] != kNone && graph.value(node.inputs[i]).shape == full)
+      return true;
   return false;
 }
 

@@ -5,8 +5,9 @@
 
 /// Graph -> Graph passes over the body of one Subgraph, in the order of the pipeline.
 ///
-/// Each gives true if it changed the graph, keeps what the graph computes (within rounding; each file says
-/// where special values differ), and opens with a comment that shows before -> after. One pass a file.
+/// Each gives true if it changed the graph, keeps what the graph computes (within rounding; each
+/// file says where special values differ), and opens with a comment that shows before -> after. One
+/// pass a file.
 namespace burin {
 
 namespace dataflow {
@@ -34,9 +35,10 @@ bool own_results(Graph& graph);
 
 }  // namespace dataflow
 
-/// All passes in order. What comes out of it holds only: element-wise operations, ReduceSum, ReduceMean,
-/// ReduceMax and ReduceMin over the last axis with keepdims=1, Brgemm, and views (Transpose, Squeeze,
-/// Unsqueeze, Repeat, and Expand where the body came with one). Each output is made by a node of its own.
+/// All passes in order. What comes out of it holds only: element-wise operations, ReduceSum,
+/// ReduceMean, ReduceMax and ReduceMin over the last axis with keepdims=1, Brgemm, and views
+/// (Transpose, Squeeze, Unsqueeze, Repeat, and Expand where the body came with one). Each output is
+/// made by a node of its own.
 PassPipeline<Graph> dataflow_pipeline();
 
 }  // namespace burin

@@ -23,14 +23,21 @@ bool decompose_layer_norm(Graph& graph) {
     const Node node = graph.node(id);
     if (node.op != OpKind::LayerNormalization || node.outputs.size() != 1) continue;
     const ValueId x = node.inputs[0];
-    if (node.int_attribute("axis", -1) != static_cast<std::int64_t>(graph.value(x).shape.size()) - 1) continue;
-    const ValueId centred = binary(graph, OpKind::Sub, x, reduce_last(graph, OpKind::ReduceMean, x));
-    const ValueId variance = reduce_last(graph, OpKind::ReduceMean, unary(graph, OpKind::Square, centred));
-    const ValueId epsilon = add_scalar(graph, node.float_attribute("epsilon", 1e-5), graph.value(x).precision);
-    const ValueId factor = unary(graph, OpKind::Rsqrt, binary(graph, OpKind::Add, variance, epsilon));
+    if (node.int_attribute("axis", -1) !=
+        static_cast<std::int64_t>(graph.value(x).shape.size()) - 1)
+      continue;
+    const ValueId centred =
+        binary(graph, OpKind::Sub, x, reduce_last(graph, OpKind::ReduceMean, x));
+    const ValueId variance =
+        reduce_last(graph, OpKind::ReduceMean, unary(graph, OpKind::Square, centred));
+    const ValueId epsilon =
+        add_scalar(graph, node.float_attribute("epsilon", 1e-5), graph.value(x).precision);
+    const ValueId factor =
+        unary(graph, OpKind::Rsqrt, binary(graph, OpKind::Add, variance, epsilon));
     ValueId result = binary(graph, OpKind::Mul, centred, factor);
     result = binary(graph, OpKind::Mul, result, node.inputs[1]);
-    if (node.inputs.size() > 2 && node.inputs[2] != kNone) result = binary(graph, OpKind::Add, result, node.inputs[2]);
+    if (node.inputs.size() > 2 && node.inputs[2] != kNone)
+      result = binary(graph, OpKind::Add, result, node.inputs[2]);
     replace(graph, node.outputs[0], result);
     changed = true;
   }

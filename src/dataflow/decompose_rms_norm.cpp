@@ -20,9 +20,12 @@ bool decompose_rms_norm(Graph& graph) {
     const Node node = graph.node(id);
     if (node.op != OpKind::RMSNormalization) continue;
     const ValueId x = node.inputs[0];
-    if (node.int_attribute("axis", -1) != static_cast<std::int64_t>(graph.value(x).shape.size()) - 1) continue;
+    if (node.int_attribute("axis", -1) !=
+        static_cast<std::int64_t>(graph.value(x).shape.size()) - 1)
+      continue;
     const ValueId mean = reduce_last(graph, OpKind::ReduceMean, unary(graph, OpKind::Square, x));
-    const ValueId epsilon = add_scalar(graph, node.float_attribute("epsilon", 1e-5), graph.value(x).precision);
+    const ValueId epsilon =
+        add_scalar(graph, node.float_attribute("epsilon", 1e-5), graph.value(x).precision);
     const ValueId factor = unary(graph, OpKind::Rsqrt, binary(graph, OpKind::Add, mean, epsilon));
     const ValueId normal = binary(graph, OpKind::Mul, x, factor);
     replace(graph, node.outputs[0], binary(graph, OpKind::Mul, normal, node.inputs[1]));

@@ -19,7 +19,9 @@ bool decompose_softmax(Graph& graph) {
     const Node& node = graph.node(id);
     if (node.op != OpKind::Softmax) continue;
     const ValueId x = node.inputs[0], old = node.outputs[0];
-    if (node.int_attribute("axis", -1) != static_cast<std::int64_t>(graph.value(x).shape.size()) - 1) continue;
+    if (node.int_attribute("axis", -1) !=
+        static_cast<std::int64_t>(graph.value(x).shape.size()) - 1)
+      continue;
     const ValueId shifted = binary(graph, OpKind::Sub, x, reduce_last(graph, OpKind::ReduceMax, x));
     const ValueId e = unary(graph, OpKind::Exp, shifted);
     replace(graph, old, binary(graph, OpKind::Div, e, reduce_last(graph, OpKind::ReduceSum, e)));

@@ -1,5 +1,5 @@
-// Division by a constant becomes multiplication by its reciprocal: exact for powers of two, else within 1.5
-// ulp. One divided by x becomes a reciprocal.
+// Division by a constant becomes multiplication by its reciprocal: exact for powers of two, else
+// within 1.5 ulp. One divided by x becomes a reciprocal.
 //
 //   %1 = div %0, 8                               %3 = div 1, %2
 // ->
@@ -19,7 +19,8 @@ std::optional<Tensor> reciprocal(const Tensor& tensor) {
   Tensor result = Tensor::zeros(tensor.precision(), tensor.dims());
   for (std::int64_t i = 0; i < tensor.size(); ++i) {
     const double r = 1 / tensor.at(i);
-    const bool normal = std::abs(r) >= std::numeric_limits<float>::min() && std::abs(r) <= std::numeric_limits<float>::max();
+    const bool normal = std::abs(r) >= std::numeric_limits<float>::min() &&
+                        std::abs(r) <= std::numeric_limits<float>::max();
     if (!normal) return std::nullopt;
     result.set(i, r);
   }

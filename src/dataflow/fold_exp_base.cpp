@@ -1,5 +1,5 @@
-// The exponential of a softmax becomes a power of two: log2(e) goes into a factor that the scores have anyway, and
-// into every other term that is added to them.
+// The exponential of a softmax becomes a power of two: log2(e) goes into a factor that the scores
+// have anyway, and into every other term that is added to them.
 //
 //   %1 = mul %q, 0.125
 //   %2 = brgemm %1, %k
@@ -18,17 +18,19 @@
 //   %5 = sub %3, %4
 //   %6 = exp2 %5
 //
-// Min and Max keep a lowest-float mask finite: exporters' masks hold the lowest float, whose product with
-// log2(e) is -inf, and a row of -inf has no maximum to subtract (NaN), where a row of lowest floats yields the
-// plain average. A true -inf stays -inf.
+// Min and Max keep a lowest-float mask finite: exporters' masks hold the lowest float, whose
+// product with log2(e) is -inf, and a row of -inf has no maximum to subtract (NaN), where a row of
+// lowest floats yields the plain average. A true -inf stays -inf.
 //
-// The walk goes from the maximum upwards through Add, Sub, Neg and Where to the Brgemm or to a Mul by one element
-// (a soft cap, tanh(x) * c, ends there). Where it meets something else, Exp stays.
+// The walk goes from the maximum upwards through Add, Sub, Neg and Where to the Brgemm or to a Mul
+// by one element (a soft cap, tanh(x) * c, ends there). Where it meets something else, Exp stays.
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <set>
+#include <vector>
 
 #include "dataflow/dataflow.h"
 #include "dataflow/rewrite.h"
@@ -41,12 +43,18 @@ constexpr double kLog2E = std::numbers::log2e;
 constexpr double kLargest = std::numeric_limits<float>::max();
 
 bool depends_on_brgemm(const Graph& graph, ValueId value) {
-  const NodeId producer = value == kNone ? kNone : graph.value(value).producer;
-  if (producer == kNone) return false;
-  const Node& node = graph.node(producer);
-  return node.op == OpKind::Brgemm || std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-           return depends_on_brgemm(graph, input);
-         });
+  std::vector<ValueId> open = {value};
+  std::set<ValueId> seen;
+  while (!open.empty()) {
+    const ValueId current = open.back();
+    open.pop_back();
+    const NodeId producer = current == kNone ? kNone : graph.value(current).producer;
+    if (producer == kNone || !seen.insert(current).second) continue;
+    const Node& node = graph.node(producer);
+    if (node.op == OpKind::Brgemm) return true;
+    open.insert(open.end(), node.inputs.begin(), node.inputs.end());
+  }
+  return false;
 }
 
 /// Multiplies a sum of terms by log2(e) without a multiplication for each element of the scores.
@@ -65,25 +73,30 @@ class Folder {
     const auto part = [&](std::size_t i) { return fold_part(node.inputs[i]); };
     switch (node.op) {
       case OpKind::Brgemm:
-        return graph_.add_op(OpKind::Brgemm, "", {scale(graph_, node.inputs[0], log2e()), node.inputs[1]},
+        return graph_.add_op(OpKind::Brgemm, "",
+                             {scale(graph_, node.inputs[0], log2e()), node.inputs[1]},
                              node.attributes);
       case OpKind::Mul: {
         const auto scaled = as_scaled(graph_, value);
-        return binary(graph_, OpKind::Mul, scaled->value, multiply_factors(graph_, scaled->factor, log2e()));
+        return binary(graph_, OpKind::Mul, scaled->value,
+                      multiply_factors(graph_, scaled->factor, log2e()));
       }
       case OpKind::Neg: return unary(graph_, OpKind::Neg, part(0));
       case OpKind::Add: return binary(graph_, OpKind::Add, part(0), part(1));
       case OpKind::Sub:
         if (folds(node.inputs[1], false)) return binary(graph_, OpKind::Sub, part(0), part(1));
-        if (graph_.is_constant(node.inputs[1])) return binary(graph_, OpKind::Sub, part(0), part(1));
-        return binary(graph_, OpKind::Add, part(0), guarded(unary(graph_, OpKind::Neg, node.inputs[1])));
+        if (graph_.is_constant(node.inputs[1]))
+          return binary(graph_, OpKind::Sub, part(0), part(1));
+        return binary(graph_, OpKind::Add, part(0),
+                      guarded(unary(graph_, OpKind::Neg, node.inputs[1])));
       default:  // Where
         return graph_.add_op(OpKind::Where, "", {node.inputs[0], part(1), part(2)});
     }
   }
 
  private:
-  /// The value itself can be multiplied for free. `is_root`: it has two uses, the maximum and the difference.
+  /// The value itself can be multiplied for free. `is_root`: it has two uses, the maximum and the
+  /// difference.
   bool folds(ValueId value, bool is_root) {
     const NodeId producer = graph_.value(value).producer;
     if (producer == kNone || (!is_root && !used_once(graph_, value))) return false;
@@ -107,7 +120,8 @@ class Folder {
     return first || second;
   }
 
-  /// A product of scores, or one that does not become larger: no overflow that was not there before.
+  /// A product of scores, or one that does not become larger: no overflow that was not there
+  /// before.
   bool factor_is_safe(ValueId value) const {
     const auto scaled = as_scaled(graph_, value);
     if (!scaled) return false;
@@ -120,7 +134,8 @@ class Folder {
 
   /// max(term * log2(e), min(term, lowest)), at once for a constant.
   ValueId guarded(ValueId term) {
-    if (graph_.is_constant(term)) return graph_.add_constant("", scaled_constant(*graph_.value(term).constant));
+    if (graph_.is_constant(term))
+      return graph_.add_constant("", scaled_constant(*graph_.value(term).constant));
     const ValueId product = binary(graph_, OpKind::Mul, term, log2e());
     const ValueId limit = binary(graph_, OpKind::Min, term, add_scalar(graph_, -kLargest));
     return binary(graph_, OpKind::Max, product, limit);
@@ -148,12 +163,14 @@ struct ShiftedExp {
 };
 std::optional<ShiftedExp> match(const Graph& graph, NodeId id) {
   const Node& exp = graph.node(id);
-  if (exp.op != OpKind::Exp || graph.value(exp.outputs[0]).precision != Precision::f32) return std::nullopt;
+  if (exp.op != OpKind::Exp || graph.value(exp.outputs[0]).precision != Precision::f32)
+    return std::nullopt;
   const Node* difference = made_by(graph, exp.inputs[0], OpKind::Sub);
   if (difference == nullptr || !used_once(graph, exp.inputs[0])) return std::nullopt;
   const ValueId scores = difference->inputs[0], maximum = difference->inputs[1];
   const Node* reduce = made_by(graph, maximum, OpKind::ReduceMax);
-  if (reduce == nullptr || reduce->inputs[0] != scores || !reduces_last(graph, *reduce)) return std::nullopt;
+  if (reduce == nullptr || reduce->inputs[0] != scores || !reduces_last(graph, *reduce))
+    return std::nullopt;
   if (!used_once(graph, maximum) || graph.is_output(scores) || users_of(graph, scores).size() != 2)
     return std::nullopt;
   return ShiftedExp{id, scores};
@@ -168,7 +185,8 @@ bool fold_exp_base(Graph& graph) {
     Folder folder(graph);
     if (!found || !folder.can_fold(found->scores)) continue;
     const ValueId scores = folder.fold(found->scores);
-    const ValueId shifted = binary(graph, OpKind::Sub, scores, reduce_last(graph, OpKind::ReduceMax, scores));
+    const ValueId shifted =
+        binary(graph, OpKind::Sub, scores, reduce_last(graph, OpKind::ReduceMax, scores));
     replace(graph, graph.node(id).outputs[0], unary(graph, OpKind::Exp2, shifted));
     graph.erase_dead_nodes();
     changed = true;

@@ -1,4 +1,5 @@
-// Activations that exporters spell out become one operation, for which the code generator has a formula.
+// Activations that exporters spell out become one operation, for which the code generator has a
+// formula.
 //
 //   %1 = div %x, 1.41421354
 //   %2 = erf %1
@@ -8,8 +9,9 @@
 // ->
 //   %5 = gelu %x
 //
-// However it is spelled (0.5 first or last, x^3 by Pow or by Mul, x factored out or not): the argument of the
-// inner function t is a polynomial in x, and the result is a polynomial in x and t. Both are compared.
+// However it is spelled (0.5 first or last, x^3 by Pow or by Mul, x factored out or not): the
+// argument of the inner function t is a polynomial in x, and the result is a polynomial in x and t.
+// Both are compared.
 
 #include <array>
 #include <cmath>
@@ -26,15 +28,15 @@ namespace {
 
 constexpr int kMaxDepth = 8;
 constexpr int kMaxDegree = 4;
-constexpr double kTolerance = 2e-6;  // relative; constants were rounded to f32, maybe after a product
+constexpr double kTolerance =
+    2e-6;  // relative; constants were rounded to f32, maybe after a product
 
 /// Coefficients by the powers of x and of t.
 using Polynomial = std::map<std::pair<int, int>, double>;
 
 Polynomial add(const Polynomial& a, const Polynomial& b, double factor) {
   Polynomial sum = a;
-  for (const auto& [power, coefficient] : b)
-    sum[power] += factor * coefficient;
+  for (const auto& [power, coefficient] : b) sum[power] += factor * coefficient;
   return sum;
 }
 
@@ -53,11 +55,11 @@ std::optional<Polynomial> multiply(const Polynomial& a, const Polynomial& b) {
 bool nearly_equal(const Polynomial& a, const Polynomial& b) {
   const Polynomial difference = add(a, b, -1);
   double largest = 0;
-  for (const auto& [power, coefficient] : b)
-    largest = std::max(largest, std::abs(coefficient));
+  for (const auto& [power, coefficient] : b) largest = std::max(largest, std::abs(coefficient));
   for (const auto& [power, coefficient] : difference) {
     const auto expected = b.find(power);
-    const double scale = expected != b.end() && expected->second != 0 ? std::abs(expected->second) : largest;
+    const double scale =
+        expected != b.end() && expected->second != 0 ? std::abs(expected->second) : largest;
     if (!(std::abs(coefficient) <= kTolerance * scale)) return false;
   }
   return true;
@@ -86,7 +88,8 @@ class Reader {
         const auto a = read(node.inputs[0], depth);
         const auto b = a ? read(node.inputs[1], depth) : std::nullopt;
         if (!b) return std::nullopt;
-        return node.op == OpKind::Mul ? multiply(*a, *b) : add(*a, *b, node.op == OpKind::Add ? 1 : -1);
+        return node.op == OpKind::Mul ? multiply(*a, *b)
+                                      : add(*a, *b, node.op == OpKind::Add ? 1 : -1);
       }
       case OpKind::Div: {
         const auto a = read(node.inputs[0], depth);
@@ -116,9 +119,9 @@ class Reader {
 };
 
 struct Activation {
-  OpKind inner;           ///< t = inner(argument)
-  Polynomial argument;    ///< in x
-  Polynomial result;      ///< in x and t
+  OpKind inner;         ///< t = inner(argument)
+  Polynomial argument;  ///< in x
+  Polynomial result;    ///< in x and t
   OpKind op;
   Attributes attributes;
 };
@@ -128,8 +131,15 @@ std::vector<Activation> activations() {
   const double tanh_scale = std::sqrt(2 / std::numbers::pi);
   const Polynomial gelu = {{{1, 0}, 0.5}, {{1, 1}, 0.5}};
   return {
-      {OpKind::Erf, {{{1, 0}, half_sqrt2}}, gelu, OpKind::Gelu, {{"approximate", std::string("none")}}},
-      {OpKind::Tanh, {{{1, 0}, tanh_scale}, {{3, 0}, tanh_scale * 0.044715}}, gelu, OpKind::Gelu,
+      {OpKind::Erf,
+       {{{1, 0}, half_sqrt2}},
+       gelu,
+       OpKind::Gelu,
+       {{"approximate", std::string("none")}}},
+      {OpKind::Tanh,
+       {{{1, 0}, tanh_scale}, {{3, 0}, tanh_scale * 0.044715}},
+       gelu,
+       OpKind::Gelu,
        {{"approximate", std::string("tanh")}}},
       {OpKind::Sigmoid, {{{1, 0}, 1.0}}, {{{1, 1}, 1.0}}, OpKind::Silu, {}},
       {OpKind::HardSigmoid, {{{1, 0}, 1.0}}, {{{1, 1}, 1.0}}, OpKind::HardSwish, {}},
@@ -140,15 +150,20 @@ std::vector<Activation> activations() {
 /// What the polynomials do not say of the inner function.
 bool has_parameters(const Graph& graph, const Node& inner) {
   if (inner.op == OpKind::HardSigmoid)
-    return std::abs(inner.float_attribute("alpha", 0.2) - 1.0 / 6) < 1e-6 && inner.float_attribute("beta", 0.5) == 0.5;
+    return std::abs(inner.float_attribute("alpha", 0.2) - 1.0 / 6) < 1e-6 &&
+           inner.float_attribute("beta", 0.5) == 0.5;
   if (inner.op == OpKind::Clip)
-    return inner.inputs.size() == 3 && scalar(graph, inner.inputs[1]) == 0.0 && scalar(graph, inner.inputs[2]) == 6.0;
+    return inner.inputs.size() == 3 && scalar(graph, inner.inputs[1]) == 0.0 &&
+           scalar(graph, inner.inputs[2]) == 6.0;
   return true;
 }
 
 /// Every value that the argument may be a polynomial in.
-void collect_candidates(const Graph& graph, ValueId value, int depth, std::set<ValueId>& candidates) {
-  if (value == kNone || graph.is_constant(value) || depth == kMaxDepth || !candidates.insert(value).second) return;
+void collect_candidates(const Graph& graph, ValueId value, int depth,
+                        std::set<ValueId>& candidates) {
+  if (value == kNone || graph.is_constant(value) || depth == kMaxDepth ||
+      !candidates.insert(value).second)
+    return;
   const NodeId producer = graph.value(value).producer;
   if (producer == kNone || !is_elementwise(graph.node(producer).op)) return;
   for (const ValueId input : graph.node(producer).inputs)

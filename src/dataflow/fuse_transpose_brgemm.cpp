@@ -1,4 +1,5 @@
-// Transposes around a Brgemm become permutations of its ports, which cost nothing: a port has strides.
+// Transposes around a Brgemm become permutations of its ports, which cost nothing: a port has
+// strides.
 //
 //   %1 = transpose %q, perm=[0,2,1,3]            : f32[B,12,S,64]
 //   %2 = mul %1, 0.125                           : f32[B,12,S,64]
@@ -8,8 +9,8 @@
 //   %1 = mul %q, 0.125                           : f32[B,S,12,64]
 //   %4 = brgemm %1, %k, perm_a=[0,2,1,3], perm_b=[0,2,3,1]
 //
-// A Transpose moves behind element-wise operations whose other operands have one element, and behind a Repeat;
-// a Transpose of the result moves in front of them.
+// A Transpose moves behind element-wise operations whose other operands have one element, and
+// behind a Repeat; a Transpose of the result moves in front of them.
 
 #include <utility>
 #include <vector>
@@ -28,7 +29,8 @@ std::optional<std::size_t> only_tensor_input(const Graph& graph, const Node& nod
   std::optional<std::size_t> found;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     if (node.inputs[i] == kNone || has_one_element(graph, node.inputs[i])) continue;
-    if (found || graph.value(node.inputs[i]).shape.size() != graph.value(node.outputs[0]).shape.size())
+    if (found ||
+        graph.value(node.inputs[i]).shape.size() != graph.value(node.outputs[0]).shape.size())
       return std::nullopt;
     found = i;
   }
@@ -46,7 +48,8 @@ std::optional<Peeled> peel(Graph& graph, ValueId value) {
   Node node = graph.node(producer);
   if (node.op == OpKind::Transpose) {
     const Permutation perm = node.ints_attribute("perm");
-    if (const auto inner = peel(graph, node.inputs[0])) return Peeled{inner->source, compose(inner->perm, perm)};
+    if (const auto inner = peel(graph, node.inputs[0]))
+      return Peeled{inner->source, compose(inner->perm, perm)};
     return Peeled{node.inputs[0], perm};
   }
   const bool is_repeat = node.op == OpKind::Repeat;
@@ -85,7 +88,9 @@ bool fuse_operands(Graph& graph, NodeId id) {
     brgemm.inputs[i] = peeled->source;
     changed = true;
   }
-  if (changed) replace(graph, brgemm.outputs[0], graph.add_op(OpKind::Brgemm, "", brgemm.inputs, brgemm.attributes));
+  if (changed)
+    replace(graph, brgemm.outputs[0],
+            graph.add_op(OpKind::Brgemm, "", brgemm.inputs, brgemm.attributes));
   return changed;
 }
 
@@ -121,7 +126,8 @@ bool fuse_result(Graph& graph, NodeId id) {
 
 bool fuse_transpose_brgemm(Graph& graph) {
   bool changed = false;
-  for (NodeId id = 0; id < graph.node_count(); ++id) {  // those that a step adds are visited in their turn
+  for (NodeId id = 0; id < graph.node_count();
+       ++id) {  // those that a step adds are visited in their turn
     if (graph.node(id).erased || graph.node(id).op != OpKind::Brgemm) continue;
     if (!fuse_operands(graph, id) && !fuse_result(graph, id)) continue;
     graph.erase_dead_nodes();

@@ -14,7 +14,9 @@ bool matmul_to_brgemm(Graph& graph) {
   for (const NodeId id : graph.order()) {
     const Node node = graph.node(id);
     if (node.op != OpKind::MatMul) continue;
-    if (graph.value(node.inputs[0]).shape.size() < 2 || graph.value(node.inputs[1]).shape.size() < 2) continue;
+    if (graph.value(node.inputs[0]).shape.size() < 2 ||
+        graph.value(node.inputs[1]).shape.size() < 2)
+      continue;
     replace(graph, node.outputs[0], binary(graph, OpKind::Brgemm, node.inputs[0], node.inputs[1]));
     changed = true;
   }

@@ -1,4 +1,5 @@
-// The divide of a softmax moves behind the product with V, where there are D elements a row and not S.
+// The divide of a softmax moves behind the product with V, where there are D elements a row and not
+// S.
 //
 //   %4 = div %e, %s                              : f32[B,H,S,S]      %s: f32[B,H,S,1], a reduce_sum
 //   %5 = brgemm %4, %v                           : f32[B,H,S,D]
@@ -6,7 +7,8 @@
 //   %5 = brgemm %e, %v                           : f32[B,H,S,D]
 //   %6 = div %5, %s                              : f32[B,H,S,D]
 //
-// Legal if all between the two is linear in the probability, key by key: Mul, Where with 0 on one side, a cast.
+// Legal if all between the two is linear in the probability, key by key: Mul, Where with 0 on one
+// side, a cast.
 //
 // The guard of exporters, where(is_nan(p), 0, p), becomes a rule for the row:
 //
@@ -20,9 +22,9 @@
 //   %7 = greater %s, 0
 //   %8 = where %7, %6, 0
 //
-// Legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s NaN. So p is NaN in all
-// keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or an infinity does a row without any
-// valid key differ: 0 afterwards, NaN (0 * inf) before.
+// Legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s NaN. So
+// p is NaN in all keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or an
+// infinity does a row without any valid key differ: 0 afterwards, NaN (0 * inf) before.
 
 #include <vector>
 
@@ -50,7 +52,8 @@ bool is_sum_of_exp(const Graph& graph, ValueId sum, ValueId e) {
   const Node* exp = made_by(graph, e, OpKind::Exp);
   if (exp == nullptr) exp = made_by(graph, e, OpKind::Exp2);
   const Node* shifted = exp != nullptr ? made_by(graph, exp->inputs[0], OpKind::Sub) : nullptr;
-  const Node* max = shifted != nullptr ? made_by(graph, shifted->inputs[1], OpKind::ReduceMax) : nullptr;
+  const Node* max =
+      shifted != nullptr ? made_by(graph, shifted->inputs[1], OpKind::ReduceMax) : nullptr;
   return max != nullptr && max->inputs[0] == shifted->inputs[0] && reduces_last(graph, *max);
 }
 
@@ -70,9 +73,12 @@ bool ends_at_divide(const Graph& graph, ValueId value, Path& path) {
 bool ends_at_guard(const Graph& graph, const Node& where, Path& path) {
   const ValueId p = where.inputs[2];
   const Node* is_nan = made_by(graph, where.inputs[0], OpKind::IsNaN);
-  if (is_nan == nullptr || is_nan->inputs[0] != p || scalar(graph, where.inputs[1]) != 0.0) return false;
-  if (graph.is_output(p) || users_of(graph, p).size() != 2 || !used_once(graph, where.inputs[0])) return false;
-  if (!ends_at_divide(graph, p, path) || !is_sum_of_exp(graph, path.divisor, path.dividend)) return false;
+  if (is_nan == nullptr || is_nan->inputs[0] != p || scalar(graph, where.inputs[1]) != 0.0)
+    return false;
+  if (graph.is_output(p) || users_of(graph, p).size() != 2 || !used_once(graph, where.inputs[0]))
+    return false;
+  if (!ends_at_divide(graph, p, path) || !is_sum_of_exp(graph, path.divisor, path.dividend))
+    return false;
   path.guarded = true;
   return true;
 }
@@ -81,7 +87,9 @@ bool ends_at_guard(const Graph& graph, const Node& where, Path& path) {
 std::vector<std::size_t> linear_inputs(const Graph& graph, const Node& node) {
   switch (node.op) {
     case OpKind::Mul: return {0, 1};
-    case OpKind::Cast: return is_float(graph.value(node.inputs[0]).precision) ? std::vector<std::size_t>{0} : std::vector<std::size_t>{};
+    case OpKind::Cast:
+      return is_float(graph.value(node.inputs[0]).precision) ? std::vector<std::size_t>{0}
+                                                             : std::vector<std::size_t>{};
     case OpKind::Where:
       if (scalar(graph, node.inputs[1]) == 0.0) return {2};
       if (scalar(graph, node.inputs[2]) == 0.0) return {1};
@@ -115,7 +123,8 @@ bool move_divide_behind_brgemm(Graph& graph) {
     if (brgemm.op != OpKind::Brgemm || !brgemm.attributes.empty()) continue;
     Path path;
     if (!find_path(graph, brgemm.inputs[0], path)) continue;
-    if (graph.value(path.dividend).shape.size() < graph.value(brgemm.inputs[1]).shape.size()) continue;
+    if (graph.value(path.dividend).shape.size() < graph.value(brgemm.inputs[1]).shape.size())
+      continue;
 
     ValueId operand = path.dividend;
     if (!path.steps.empty()) {  // its values have no other use: change the inputs in place

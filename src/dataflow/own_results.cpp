@@ -1,4 +1,5 @@
-// Each output of the body is made by a node, and stands once among the outputs: a kernel stores what it computes.
+// Each output of the body is made by a node, and stands once among the outputs: a kernel stores
+// what it computes.
 //
 //   graph @g(%x: f32[S]) {
 //     %0 = exp %x

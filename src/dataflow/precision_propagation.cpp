@@ -1,5 +1,6 @@
-// Each operation computes in a precision that kernels have; casts come in where that is not the precision of the
-// model, and go where two of them meet. Brgemm multiplies bf16 and adds up in f32; all other arithmetic is f32.
+// Each operation computes in a precision that kernels have; casts come in where that is not the
+// precision of the model, and go where two of them meet. Brgemm multiplies bf16 and adds up in f32;
+// all other arithmetic is f32.
 //
 //   %1 = brgemm %q, %k                           : bf16[B,H,S,S]     %q, %k: bf16
 //   %2 = tanh %1                                 : bf16[B,H,S,S]
@@ -11,8 +12,9 @@
 //   %3 = brgemm %c, %v, to="f32"                 : f32[B,H,S,D]
 //   %d = cast %3, to="bf16"                      : bf16[B,H,S,D]
 //
-// Between %1 and %2 nothing is rounded any more: results are closer to those in real numbers than what the model
-// asks for. Casts of the model itself stay, unless they lose nothing: cast(cast(x, f32), bf16) of a bf16 x is x.
+// Between %1 and %2 nothing is rounded any more: results are closer to those in real numbers than
+// what the model asks for. Casts of the model itself stay, unless they lose nothing: cast(cast(x,
+// f32), bf16) of a bf16 x is x.
 
 #include <map>
 #include <string>
@@ -55,8 +57,7 @@ class Propagation {
     ValueId wide;
     if (const auto& constant = graph_.value(value).constant) {
       Tensor tensor = Tensor::zeros(Precision::f32, constant->dims());
-      for (std::int64_t i = 0; i < tensor.size(); ++i)
-        tensor.set(i, constant->at(i));
+      for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.set(i, constant->at(i));
       wide = graph_.add_constant("", std::move(tensor));
     } else {
       wide = cast(value, Precision::f32);
@@ -88,7 +89,9 @@ class Propagation {
       input = widen(input);
       changed = true;
     }
-    if (changed) replace_result(node.outputs[0], graph_.add_op(node.op, node.name, node.inputs, node.attributes));
+    if (changed)
+      replace_result(node.outputs[0],
+                     graph_.add_op(node.op, node.name, node.inputs, node.attributes));
     return changed;
   }
 
@@ -97,7 +100,8 @@ class Propagation {
     if (graph_.value(node.inputs[0]).precision == Precision::f16) return visit_arithmetic(id);
     if (graph_.value(node.outputs[0]).precision != Precision::bf16) return false;
     node.attributes["to"] = std::string("f32");
-    replace_result(node.outputs[0], graph_.add_op(node.op, node.name, node.inputs, node.attributes));
+    replace_result(node.outputs[0],
+                   graph_.add_op(node.op, node.name, node.inputs, node.attributes));
     return true;
   }
 
@@ -118,7 +122,8 @@ class Propagation {
   }
 
   Graph& graph_;
-  std::map<ValueId, ValueId> wide_;  ///< from a rounded value to the one in f32 that it was rounded from
+  std::map<ValueId, ValueId>
+      wide_;  ///< from a rounded value to the one in f32 that it was rounded from
 };
 
 }  // namespace
@@ -126,8 +131,7 @@ class Propagation {
 bool precision_propagation(Graph& graph) {
   Propagation propagation(graph);
   bool changed = false;
-  for (const NodeId id : graph.order())
-    changed = propagation.visit(id) || changed;
+  for (const NodeId id : graph.order()) changed = propagation.visit(id) || changed;
   graph.erase_dead_nodes();
   return changed;
 }

@@ -21,8 +21,9 @@ std::vector<NodeId> users_of(const Graph& graph, ValueId value) {
   for (NodeId id = 0; id < graph.node_count(); ++id) {
     const Node& node = graph.node(id);
     if (!node.erased)
-      users.insert(users.end(),
-                   static_cast<std::size_t>(std::count(node.inputs.begin(), node.inputs.end(), value)), id);
+      users.insert(
+          users.end(),
+          static_cast<std::size_t>(std::count(node.inputs.begin(), node.inputs.end(), value)), id);
   }
   return users;
 }
@@ -34,8 +35,9 @@ bool used_once(const Graph& graph, ValueId value) {
 NodeId only_user(const Graph& graph, ValueId value) {
   if (graph.is_output(value)) return kNone;
   const std::vector<NodeId> users = users_of(graph, value);
-  const bool one = !users.empty() && std::all_of(users.begin(), users.end(),
-                                                 [&](NodeId user) { return user == users.front(); });
+  const bool one = !users.empty() && std::all_of(users.begin(), users.end(), [&](NodeId user) {
+    return user == users.front();
+  });
   return one ? users.front() : kNone;
 }
 
@@ -64,16 +66,20 @@ std::optional<WithScalar> with_scalar(const Graph& graph, const Node& node) {
 
 ValueId unary(Graph& graph, OpKind op, ValueId x) { return graph.add_op(op, "", {x}); }
 
-ValueId binary(Graph& graph, OpKind op, ValueId a, ValueId b) { return graph.add_op(op, "", {a, b}); }
+ValueId binary(Graph& graph, OpKind op, ValueId a, ValueId b) {
+  return graph.add_op(op, "", {a, b});
+}
 
 ValueId reduce_last(Graph& graph, OpKind op, ValueId x) {
   const auto last = static_cast<std::int64_t>(graph.value(x).shape.size()) - 1;
-  return graph.add_op(op, "", {x}, {{"axes", std::vector<std::int64_t>{last}}, {"keepdims", std::int64_t{1}}});
+  return graph.add_op(op, "", {x},
+                      {{"axes", std::vector<std::int64_t>{last}}, {"keepdims", std::int64_t{1}}});
 }
 
 bool reduces_last(const Graph& graph, const Node& node) {
   const auto last = static_cast<std::int64_t>(graph.value(node.inputs[0]).shape.size()) - 1;
-  return node.int_attribute("keepdims", 1) == 1 && node.ints_attribute("axes") == std::vector<std::int64_t>{last};
+  return node.int_attribute("keepdims", 1) == 1 &&
+         node.ints_attribute("axes") == std::vector<std::int64_t>{last};
 }
 
 ValueId transpose(Graph& graph, ValueId x, const std::vector<std::int64_t>& perm) {
@@ -92,12 +98,15 @@ void replace(Graph& graph, ValueId from, ValueId to) {
   for (std::size_t i = 0; same && i < old.shape.size(); ++i)
     same = old.shape[i] == now.shape[i] || graph.facts.proves_equal(old.shape[i], now.shape[i]);
   if (!same)
-    throw Error(fmt::format("'{}' {}{} cannot be replaced by a {}{}", old.name, to_string(old.precision),
-                            to_string(old.shape), to_string(now.precision), to_string(now.shape)));
+    throw Error(fmt::format("'{}' {}{} cannot be replaced by a {}{}", old.name,
+                            to_string(old.precision), to_string(old.shape),
+                            to_string(now.precision), to_string(now.shape)));
   graph.replace_uses(from, to);
 }
 
-bool is_identity(const std::vector<std::int64_t>& perm) { return perm == identity_perm(perm.size()); }
+bool is_identity(const std::vector<std::int64_t>& perm) {
+  return perm == identity_perm(perm.size());
+}
 
 std::vector<std::int64_t> identity_perm(std::size_t rank) {
   std::vector<std::int64_t> perm(rank);
@@ -108,8 +117,7 @@ std::vector<std::int64_t> identity_perm(std::size_t rank) {
 std::vector<std::int64_t> compose(const std::vector<std::int64_t>& first,
                                   const std::vector<std::int64_t>& second) {
   std::vector<std::int64_t> perm;
-  for (const std::int64_t axis : second)
-    perm.push_back(first[static_cast<std::size_t>(axis)]);
+  for (const std::int64_t axis : second) perm.push_back(first[static_cast<std::size_t>(axis)]);
   return perm;
 }
 

@@ -9,14 +9,15 @@
 /// What the passes need to look at and to change a Graph. Nothing here is cached: bodies are small.
 namespace burin::dataflow {
 
-/// The node that makes the value, if there is one and it is of this kind; else null. Invalid once a node
-/// is added.
+/// The node that makes the value, if there is one and it is of this kind; else null. Invalid once a
+/// node is added.
 const Node* made_by(const Graph& graph, ValueId value, OpKind op);
 /// All nodes that read the value, one entry for each input that does.
 std::vector<NodeId> users_of(const Graph& graph, ValueId value);
 /// Read once (by one input of one node) and no output of the graph.
 bool used_once(const Graph& graph, ValueId value);
-/// The one node that reads the value; kNone if there are several, none, or it is an output of the graph.
+/// The one node that reads the value; kNone if there are several, none, or it is an output of the
+/// graph.
 NodeId only_user(const Graph& graph, ValueId value);
 
 /// The number, if the value is a constant of rank 0 of a floating-point type.
@@ -26,7 +27,8 @@ bool has_one_element(const Graph& graph, ValueId value);
 /// A constant of rank 0.
 ValueId add_scalar(Graph& graph, double number, Precision precision = Precision::f32);
 
-/// The operands of a two-input node of the given kind with one scalar() operand, at whichever place.
+/// The operands of a two-input node of the given kind with one scalar() operand, at whichever
+/// place.
 struct WithScalar {
   ValueId value;
   double number;
@@ -51,6 +53,7 @@ void replace(Graph& graph, ValueId from, ValueId to);
 bool is_identity(const std::vector<std::int64_t>& perm);
 std::vector<std::int64_t> identity_perm(std::size_t rank);
 /// The permutation of a transpose(first) followed by a transpose(second).
-std::vector<std::int64_t> compose(const std::vector<std::int64_t>& first, const std::vector<std::int64_t>& second);
+std::vector<std::int64_t> compose(const std::vector<std::int64_t>& first,
+                                  const std::vector<std::int64_t>& second);
 
 }  // namespace burin::dataflow

@@ -10,10 +10,12 @@ namespace burin::dataflow {
 std::optional<Scaled> as_scaled(const Graph& graph, ValueId value) {
   if (const Node* mul = made_by(graph, value, OpKind::Mul)) {
     for (const std::size_t i : {1U, 0U})
-      if (has_one_element(graph, mul->inputs[i]) && graph.value(mul->inputs[1 - i]).shape == graph.value(value).shape)
+      if (has_one_element(graph, mul->inputs[i]) &&
+          graph.value(mul->inputs[1 - i]).shape == graph.value(value).shape)
         return Scaled{mul->inputs[1 - i], mul->inputs[i], false};
   } else if (const Node* div = made_by(graph, value, OpKind::Div)) {
-    if (has_one_element(graph, div->inputs[1]) && graph.value(div->inputs[0]).shape == graph.value(value).shape)
+    if (has_one_element(graph, div->inputs[1]) &&
+        graph.value(div->inputs[0]).shape == graph.value(value).shape)
       return Scaled{div->inputs[0], div->inputs[1], true};
   }
   return std::nullopt;

@@ -39,7 +39,9 @@ const MappedFile& ExternalData::map(const std::string& path) {
 Tensor ExternalData::read(const ExternalLocation& where, Precision precision, const Dims& dims,
                           const std::string& subject) {
   const auto fail = [&](const std::string& what) {
-    return Error(fmt::format("{}: external data in '{}': {}", subject, where.path, what));
+    std::string path = where.path;
+    std::replace(path.begin(), path.end(), '\0', '?');  // it would end the message
+    return Error(fmt::format("{}: external data in '{}': {}", subject, path, what));
   };
   const std::size_t bytes = byte_count(precision, dims, subject);
   if (where.length && *where.length != bytes) {

@@ -173,7 +173,10 @@ class NodeOrder {
     for (const OnnxNode& node : model.nodes) {
       for (const std::string& input : node.inputs) check_defined(input, node.title());
     }
-    for (const std::string& output : model.outputs) check_defined(output, "the graph's outputs");
+    for (const std::string& output : model.outputs) {
+      if (output.empty()) throw Error("an output of the graph has no name");
+      check_defined(output, "the graph's outputs");
+    }
   }
 
   std::vector<std::uint32_t> order() const {

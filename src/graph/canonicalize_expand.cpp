@@ -44,11 +44,16 @@ class ExpandSinking {
       return true;
     }
     if (!uses_only(shape, bound_)) return false;
+    const std::string result_name = graph_.value(node.outputs[0]).name;
     const ValueId result = graph_.add_op(node.op, node.name, inputs, node.attributes);
+    // An output of the graph has to keep its name; otherwise it is that of what was computed.
+    const bool is_output = graph_.is_output(node.outputs[0]);
+    graph_.value(result).name = result_name + (is_output ? ".narrow" : "");
     const ValueId target =
         add_known_integers(graph_, node.name + ".shape", Precision::i64, shape, false);
-    redirects_.add(node.outputs[0],
-                   graph_.add_op(OpKind::Expand, node.name + ".expand", {result, target}));
+    const ValueId expanded = graph_.add_op(OpKind::Expand, node.name + ".expand", {result, target});
+    graph_.value(expanded).name = result_name + (is_output ? "" : ".expand");
+    redirects_.add(node.outputs[0], expanded);
     replaced_.push_back(id);
     return true;
   }
@@ -90,7 +95,10 @@ bool splats_to_expands(Graph& graph) {
   bool changed = false;
   for (const NodeId id : graph.order()) {
     if (graph.node(id).op != OpKind::ConstantOfShape) continue;
-    const Tensor value = std::get<Tensor>(graph.node(id).attributes.at("value"));
+    const auto found = graph.node(id).attributes.find("value");
+    const Tensor value = found != graph.node(id).attributes.end()
+                             ? std::get<Tensor>(found->second)
+                             : Tensor::zeros(Precision::f32, {1});
     const ValueId scalar = graph.add_constant(graph.node(id).name + ".value", as_scalar(value));
     Node& node = graph.node(id);
     node.op = OpKind::Expand;

@@ -38,6 +38,7 @@ struct Invocation::State {
   std::vector<void*> pointers;
   AlignedBytes scratch;
   std::size_t scratch_capacity = 0;
+  std::span<std::byte> lent_scratch;  ///< the caller's; if any, instead of `scratch`
   std::size_t worker_stride = 0;  ///< bytes between the scratches of two workers
 
   void bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
@@ -47,6 +48,7 @@ struct Invocation::State {
   void check_facts() const;
   void size_outputs();
   void size_scratch();
+  void check_scratch() const;
   void set_pointers(std::span<const void* const> inputs, std::span<void* const> outputs);
   void run_range(const Kernel::Phase& phase, int worker, int active);
 };
@@ -141,11 +143,17 @@ void Invocation::State::size_scratch() {
   worker_stride = (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
   const auto need = static_cast<std::size_t>(
       checked_mul(static_cast<std::int64_t>(worker_stride), static_cast<std::int64_t>(workers), kernel->name));
-  if (need <= scratch_capacity) return;
+  if (need <= scratch_capacity || !lent_scratch.empty()) return;
   scratch.reset();
   scratch_capacity = 0;
   scratch = allocate_aligned(need);
   scratch_capacity = need;
+}
+
+void Invocation::State::check_scratch() const {
+  const std::size_t need = worker_stride * static_cast<std::size_t>(workers);
+  const std::size_t given = lent_scratch.empty() ? scratch_capacity : lent_scratch.size();
+  if (given < need) throw Error(fmt::format("{}: expected {} bytes of scratch, given {}", kernel->name, need, given));
 }
 
 void Invocation::State::set_pointers(std::span<const void* const> inputs, std::span<void* const> outputs) {
@@ -153,6 +161,7 @@ void Invocation::State::set_pointers(std::span<const void* const> inputs, std::s
   if (inputs.size() != kernel->inputs.size() || outputs.size() != kernel->outputs.size())
     throw Error(fmt::format("{}: expected {} inputs and {} outputs, given {} and {}", kernel->name, kernel->inputs.size(),
                             kernel->outputs.size(), inputs.size(), outputs.size()));
+  check_scratch();
   std::size_t n = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i] == nullptr && !input_is_empty[i]) throw Error(fmt::format("tensor '{}': null pointer", kernel->inputs[i].name));
@@ -169,7 +178,7 @@ void Invocation::State::run_range(const Kernel::Phase& phase, int worker, int ac
   codegen::KernelArguments arguments{};
   arguments.parameters = registers.data();
   arguments.pointers = pointers.data();
-  arguments.worker_scratch = scratch.get() + static_cast<std::size_t>(worker) * worker_stride;
+  arguments.worker_scratch = (lent_scratch.empty() ? scratch.get() : lent_scratch.data()) + static_cast<std::size_t>(worker) * worker_stride;
   // An even split; the products stay far below overflow: work is bounded by the tensors' sizes.
   arguments.begin = work / active * worker + std::min<std::int64_t>(worker, work % active);
   arguments.end = arguments.begin + work / active + (worker < work % active ? 1 : 0);
@@ -199,6 +208,12 @@ void Invocation::rebind(std::span<const TensorDesc> inputs, const std::map<std::
 
 const std::vector<Dims>& Invocation::output_shapes() const { return state_->output_shapes; }
 std::size_t Invocation::scratch_bytes() const { return state_->worker_stride * static_cast<std::size_t>(state_->workers); }
+
+void Invocation::set_scratch(std::span<std::byte> memory) {
+  if (reinterpret_cast<std::uintptr_t>(memory.data()) % kScratchAlignment != 0)
+    throw Error(fmt::format("{}: scratch that is not aligned to {} bytes", state_->kernel->name, kScratchAlignment));
+  state_->lent_scratch = memory;
+}
 
 void Invocation::run(std::span<const void* const> inputs, std::span<void* const> outputs, Executor& executor) {
   State& s = *state_;

@@ -17,8 +17,8 @@ std::int64_t saturating_mul(std::int64_t a, std::int64_t b) {
   if (a == 0 || b == 0) return 0;
   std::int64_t result;
   const bool negative = (a < 0) != (b < 0);
-  const bool infinite = a == kMinusInfinity || a == kPlusInfinity || b == kMinusInfinity ||
-                        b == kPlusInfinity;
+  const bool infinite =
+      a == kMinusInfinity || a == kPlusInfinity || b == kMinusInfinity || b == kPlusInfinity;
   if (infinite || __builtin_mul_overflow(a, b, &result))
     return negative ? kMinusInfinity : kPlusInfinity;
   return result;
@@ -55,15 +55,15 @@ Bounds bounds_of_function(const Expr::Node::Atom& atom, const AtomBounds& known)
   const Bounds a = bounds_of(atom.arguments[0], known);
   const Bounds b = bounds_of(atom.arguments[1], known);
   switch (atom.function) {
-  case Expr::Function::floor_div: return floor_div(a, b);
-  case Expr::Function::mod: return mod(a, b);
-  case Expr::Function::min: return {std::min(a.low, b.low), std::min(a.high, b.high)};
-  case Expr::Function::max: return {std::max(a.low, b.low), std::max(a.high, b.high)};
-  case Expr::Function::less:
-  case Expr::Function::less_equal:
-  case Expr::Function::equal: return {0, 1};
-  case Expr::Function::select: return hull(b, bounds_of(atom.arguments[2], known));
-  case Expr::Function::broadcast: return hull(a, b);
+    case Expr::Function::floor_div: return floor_div(a, b);
+    case Expr::Function::mod: return mod(a, b);
+    case Expr::Function::min: return {std::min(a.low, b.low), std::min(a.high, b.high)};
+    case Expr::Function::max: return {std::max(a.low, b.low), std::max(a.high, b.high)};
+    case Expr::Function::less:
+    case Expr::Function::less_equal:
+    case Expr::Function::equal: return {0, 1};
+    case Expr::Function::select: return hull(b, bounds_of(atom.arguments[2], known));
+    case Expr::Function::broadcast: return hull(a, b);
   }
   return {};
 }

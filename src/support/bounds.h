@@ -9,9 +9,10 @@
 
 namespace burin {
 
-/// A closed interval of integers. The lowest 64-bit value as the lower end stands for minus infinity,
-/// the highest as the upper end for plus infinity. Ends that do not fit are widened. A lower end is
-/// never plus infinity nor an upper one minus infinity, so that negation needs no case distinction.
+/// A closed interval of integers. The lowest 64-bit value as the lower end stands for minus
+/// infinity, the highest as the upper end for plus infinity. Ends that do not fit are widened. A
+/// lower end is never plus infinity nor an upper one minus infinity, so that negation needs no case
+/// distinction.
 struct Bounds {
   static constexpr std::int64_t kMinusInfinity = std::numeric_limits<std::int64_t>::min();
   static constexpr std::int64_t kPlusInfinity = std::numeric_limits<std::int64_t>::max();

@@ -12,8 +12,8 @@ namespace detail {
 
 /// Apart from the arithmetic, so that the fast path stays small.
 template <std::integral T>
-[[noreturn, gnu::cold, gnu::noinline]] void
-fail_overflow(std::string_view subject, T a, const char* operation, T b) {
+[[noreturn, gnu::cold, gnu::noinline]] void fail_overflow(std::string_view subject, T a,
+                                                          const char* operation, T b) {
   throw Error(std::string(subject) + ": " + std::to_string(a) + operation + std::to_string(b) +
               " overflows " + std::to_string(8 * sizeof(T)) + " bits");
 }

@@ -108,9 +108,7 @@ Expr add(const Expr& a, const Expr& b, int sign) {
   const auto b_end = b.node().terms.end();
   result.reserve(a.node().terms.size() + b.node().terms.size());
   while (i != a_end || j != b_end) {
-    const int order = i == a_end   ? 1
-                      : j == b_end ? -1
-                                   : Node::compare(i->factors, j->factors);
+    const int order = i == a_end ? 1 : j == b_end ? -1 : Node::compare(i->factors, j->factors);
     if (order < 0) {
       result.push_back(*i++);
     } else if (order > 0) {
@@ -199,7 +197,8 @@ class Evaluator {
 
 }  // namespace
 
-// ---- the canonical form ---------------------------------------------------------------------------
+// ---- the canonical form
+// ---------------------------------------------------------------------------
 
 Expr Expr::Node::of_sorted(std::vector<Term> terms) {
   auto node = std::make_shared<Node>();
@@ -213,9 +212,8 @@ Expr Expr::Node::make(std::vector<Term> terms) {
   for (Term& term : terms)
     if (!is_sorted(term.factors)) term.factors = sorted(term.factors);
   // Stable: like terms are added in the order given, which decides whether a sum overflows.
-  std::stable_sort(terms.begin(), terms.end(), [](const Term& a, const Term& b) {
-    return compare(a.factors, b.factors) < 0;
-  });
+  std::stable_sort(terms.begin(), terms.end(),
+                   [](const Term& a, const Term& b) { return compare(a.factors, b.factors) < 0; });
   std::vector<Term> merged;
   for (Term& term : terms) {
     if (!merged.empty() && compare(merged.back().factors, term.factors) == 0) {
@@ -242,7 +240,8 @@ Expr Expr::Node::of_function(Function function, std::vector<Expr> arguments) {
 
 const Expr::Node::Atom* Expr::Node::lone_atom(const Expr& e) {
   const auto& terms = e.node().terms;
-  if (terms.size() != 1 || terms[0].coefficient != 1 || terms[0].factors.size() != 1) return nullptr;
+  if (terms.size() != 1 || terms[0].coefficient != 1 || terms[0].factors.size() != 1)
+    return nullptr;
   const Factor& factor = terms[0].factors[0];
   return factor.power == 1 ? &factor.atom : nullptr;
 }
@@ -268,7 +267,8 @@ int Expr::Node::compare(const Atom& a, const Atom& b) {
 
 int Expr::Node::compare(const std::vector<Factor>& a, const std::vector<Factor>& b) {
   if (const int order = compare_values(degree(b), degree(a))) return order;
-  // Of the same degree: first whichever has the higher power of the first atom in which they differ.
+  // Of the same degree: first whichever has the higher power of the first atom in which they
+  // differ.
   for (std::size_t i = 0; i < a.size() && i < b.size(); ++i) {
     if (const int order = compare(a[i].atom, b[i].atom)) return order;
     if (const int order = compare_values(b[i].power, a[i].power)) return order;
@@ -302,8 +302,10 @@ std::vector<Expr::Node::Factor> Expr::Node::multiply(const std::vector<Factor>& 
     } else if (order > 0) {
       result.push_back(*j++);
     } else {
-      // A power beyond an int would be an expression beyond kMaxSize: checked_add only says so first.
-      result.push_back({i->atom, checked_add(i->power, j->power, "power of an integer expression")});
+      // A power beyond an int would be an expression beyond kMaxSize: checked_add only says so
+      // first.
+      result.push_back(
+          {i->atom, checked_add(i->power, j->power, "power of an integer expression")});
       ++i;
       ++j;
     }
@@ -313,8 +315,8 @@ std::vector<Expr::Node::Factor> Expr::Node::multiply(const std::vector<Factor>& 
   return result;
 }
 
-std::optional<std::vector<Expr::Node::Factor>>
-Expr::Node::divide(const std::vector<Factor>& a, const std::vector<Factor>& b) {
+std::optional<std::vector<Expr::Node::Factor>> Expr::Node::divide(const std::vector<Factor>& a,
+                                                                  const std::vector<Factor>& b) {
   Factors result;
   auto j = b.begin();
   for (const Factor& factor : a) {
@@ -343,7 +345,8 @@ Expr Expr::Node::map_atoms(const Expr& e, const std::function<Expr(const Atom&)>
   return make(std::move(terms));
 }
 
-// ---- Expr -----------------------------------------------------------------------------------------
+// ---- Expr
+// -----------------------------------------------------------------------------------------
 
 Expr::Expr(std::int64_t value) {
   std::vector<Node::Term> terms;

@@ -1,6 +1,6 @@
-// The rules by which applications of functions fold. All of them hold for any values of the symbols,
-// given that the original has a value at all: a fold may lose an error (floor_div(a*b, b) -> a does
-// not notice b == 0), never gain one other than the overflow of a coefficient.
+// The rules by which applications of functions fold. All of them hold for any values of the
+// symbols, given that the original has a value at all: a fold may lose an error (floor_div(a*b, b)
+// -> a does not notice b == 0), never gain one other than the overflow of a coefficient.
 
 #include "support/expr_fold.h"
 
@@ -37,11 +37,12 @@ Bounds difference_bounds(const BoundsOracle& oracle, const Expr& a, const Expr& 
 
 Expr of_terms(std::vector<Node::Term> terms) { return Node::make(std::move(terms)); }
 
-// ---- division of polynomials ----------------------------------------------------------------------
+// ---- division of polynomials
+// ----------------------------------------------------------------------
 
 /// Splits a coefficient into a multiple of `b` and a rest: towards zero for terms, so that
-/// floor_div(-S, 2) stays what it is, and down for constants, so that the constant that remains in a
-/// numerator is in [0, b).
+/// floor_div(-S, 2) stays what it is, and down for constants, so that the constant that remains in
+/// a numerator is in [0, b).
 std::pair<std::int64_t, std::int64_t> divide_coefficient(const Node::Term& a, std::int64_t b) {
   if (a.factors.empty())
     return {integer::floor_div(a.coefficient, b), integer::mod(a.coefficient, b)};
@@ -75,8 +76,8 @@ std::optional<Expr> leading_quotient(const Expr& a, const Expr& b) {
   return of_terms({{left.coefficient / right.coefficient, std::move(*factors)}});
 }
 
-/// Long division, which ends because the order of the terms is a monomial order. Nothing if it stops
-/// at something else than a constant.
+/// Long division, which ends because the order of the terms is a monomial order. Nothing if it
+/// stops at something else than a constant.
 std::optional<Division> divide_by_sum(const Expr& a, const Expr& b) {
   constexpr int kMaxSteps = 256;  // x^10000 - 1 by x - 1 is no sum that a shape gives
   Division result{0, a};
@@ -92,18 +93,20 @@ std::optional<Division> divide_by_sum(const Expr& a, const Expr& b) {
   return std::nullopt;
 }
 
-// ---- common factors -------------------------------------------------------------------------------
+// ---- common factors
+// -------------------------------------------------------------------------------
 
 std::uint64_t magnitude(std::int64_t value) {
   return value < 0 ? 0 - static_cast<std::uint64_t>(value) : static_cast<std::uint64_t>(value);
 }
 
-/// The greatest common divisor of the coefficients, those of a constant term only if asked for. 0 for
-/// no terms.
+/// The greatest common divisor of the coefficients, those of a constant term only if asked for. 0
+/// for no terms.
 std::uint64_t common_divisor(const Expr& e, bool with_constant) {
   std::uint64_t result = 0;
   for (const Node::Term& term : e.node().terms)
-    if (with_constant || !term.factors.empty()) result = std::gcd(result, magnitude(term.coefficient));
+    if (with_constant || !term.factors.empty())
+      result = std::gcd(result, magnitude(term.coefficient));
   return result;
 }
 
@@ -128,7 +131,8 @@ Expr common_term(const Expr& a, const Expr& b) {
   return of_terms({{fits ? static_cast<std::int64_t>(divisor) : 1, std::move(factors)}});
 }
 
-// ---- floor_div and mod ----------------------------------------------------------------------------
+// ---- floor_div and mod
+// ----------------------------------------------------------------------------
 
 /// floor_div and mod share their rules: each writes the pair (quotient, remainder) of a / b by that
 /// of a simpler division. A rule returns nothing where it does not apply.
@@ -162,8 +166,8 @@ class DivisionRules {
     return a_.as_constant() == 0 ? std::optional(a_) : std::nullopt;
   }
 
-  /// floor_div(a, -b) -> floor_div(-a, b), mod(a, -b) -> -mod(-a, b): the leading coefficient of the
-  /// divisor is positive.
+  /// floor_div(a, -b) -> floor_div(-a, b), mod(a, -b) -> -mod(-a, b): the leading coefficient of
+  /// the divisor is positive.
   std::optional<Expr> positive_divisor() const {
     if (b_.node().terms.front().coefficient > 0) return std::nullopt;
     const std::optional<Expr> a = difference(0, a_);
@@ -188,8 +192,8 @@ class DivisionRules {
     return is_mod() ? common * rest : rest;
   }
 
-  /// floor_div(g*a + c, g*k) -> floor_div(a + c/g, k), mod(g*a + c, g*k) -> g*mod(a + c/g, k) + c%g:
-  /// a constant may be rounded down to a multiple of what all others are multiples of.
+  /// floor_div(g*a + c, g*k) -> floor_div(a + c/g, k), mod(g*a + c, g*k) -> g*mod(a + c/g, k) +
+  /// c%g: a constant may be rounded down to a multiple of what all others are multiples of.
   std::optional<Expr> constant_gcd() const {
     const auto divisor = b_.as_constant();
     if (!divisor || *divisor < 0) return std::nullopt;
@@ -225,9 +229,8 @@ class DivisionRules {
     for (const Node::Term& term : a_.node().terms) {
       const Expr* inner = droppable_mod(term, *divisor);
       if (inner == nullptr) continue;
-      const auto without = unless_too_large([&] {
-        return a_ - of_terms({term}) + Expr(term.coefficient) * *inner;
-      });
+      const auto without =
+          unless_too_large([&] { return a_ - of_terms({term}) + Expr(term.coefficient) * *inner; });
       if (without) return again(*without, b_);
     }
     return std::nullopt;
@@ -241,9 +244,8 @@ class DivisionRules {
     const auto j = atom.arguments[1].as_constant();
     if (!j) return nullptr;
     // k divides m*j if and only if k / gcd(k, j) divides m.
-    const auto rest =
-        static_cast<std::int64_t>(static_cast<std::uint64_t>(k) /
-                                  std::gcd(static_cast<std::uint64_t>(k), magnitude(*j)));
+    const auto rest = static_cast<std::int64_t>(
+        static_cast<std::uint64_t>(k) / std::gcd(static_cast<std::uint64_t>(k), magnitude(*j)));
     return term.coefficient % rest == 0 ? &atom.arguments[0] : nullptr;
   }
 
@@ -272,7 +274,8 @@ class DivisionRules {
   const BoundsOracle& oracle_;
 };
 
-// ---- min, max, broadcast --------------------------------------------------------------------------
+// ---- min, max, broadcast
+// --------------------------------------------------------------------------
 
 /// The operands of nested applications of the same function, in any order.
 void collect_leaves(Function function, const Expr& e, std::vector<Expr>& leaves) {
@@ -302,8 +305,8 @@ Expr nest(Function function, std::vector<Expr> leaves) {
   return result;
 }
 
-/// Drops operands that another one makes superfluous. Only operands of different sides are compared:
-/// those of one side have been when it was folded.
+/// Drops operands that another one makes superfluous. Only operands of different sides are
+/// compared: those of one side have been when it was folded.
 Expr fold_extremum(Function function, const Expr& a, const Expr& b, const BoundsOracle& oracle) {
   const auto is_superfluous = [&](const Expr& e, const Expr& beside) {
     const Expr& small = function == Function::min ? beside : e;
@@ -337,7 +340,8 @@ Expr fold_broadcast(const Expr& a, const Expr& b) {
   return leaves.empty() ? Expr(1) : nest(Function::broadcast, std::move(leaves));
 }
 
-// ---- comparisons and select -----------------------------------------------------------------------
+// ---- comparisons and select
+// -----------------------------------------------------------------------
 
 Expr fold_less(Function function, const Expr& a, const Expr& b, const BoundsOracle& oracle) {
   const Bounds d = difference_bounds(oracle, b, a);
@@ -376,7 +380,8 @@ Expr fold_select(const Expr& condition, const Expr& a, const Expr& b, const Boun
 
 }  // namespace
 
-// ---- interface ------------------------------------------------------------------------------------
+// ---- interface
+// ------------------------------------------------------------------------------------
 
 std::optional<Expr> difference(const Expr& a, const Expr& b) {
   return unless_too_large([&] { return a - b; });
@@ -406,15 +411,15 @@ Expr fold(Function function, const std::vector<Expr>& arguments, const BoundsOra
   const Expr& a = arguments[0];
   const Expr& b = arguments[1];
   switch (function) {
-  case Function::floor_div:
-  case Function::mod: return DivisionRules(function, a, b, oracle).fold();
-  case Function::min:
-  case Function::max: return fold_extremum(function, a, b, oracle);
-  case Function::less:
-  case Function::less_equal: return fold_less(function, a, b, oracle);
-  case Function::equal: return fold_equal(a, b, oracle);
-  case Function::select: return fold_select(a, b, arguments[2], oracle);
-  case Function::broadcast: return fold_broadcast(a, b);
+    case Function::floor_div:
+    case Function::mod: return DivisionRules(function, a, b, oracle).fold();
+    case Function::min:
+    case Function::max: return fold_extremum(function, a, b, oracle);
+    case Function::less:
+    case Function::less_equal: return fold_less(function, a, b, oracle);
+    case Function::equal: return fold_equal(a, b, oracle);
+    case Function::select: return fold_select(a, b, arguments[2], oracle);
+    case Function::broadcast: return fold_broadcast(a, b);
   }
   throw Error("integer expression: unknown function");
 }

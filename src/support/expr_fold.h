@@ -15,8 +15,8 @@ using BoundsOracle = std::function<Bounds(const Expr&)>;
 
 /// Applies a function, simplified by the rules of Expr::apply and by what `oracle` knows.
 ///
-/// The result is a fixpoint: folding it again, from its parts up, gives the same expression. That is
-/// what makes parse(to_string(e)) == e hold.
+/// The result is a fixpoint: folding it again, from its parts up, gives the same expression. That
+/// is what makes parse(to_string(e)) == e hold.
 Expr fold(Expr::Function function, const std::vector<Expr>& arguments,
           const BoundsOracle& oracle = {});
 

@@ -13,8 +13,8 @@ namespace burin {
 
 /// The canonical form of an Expr: a sum of terms, sorted, without zero coefficients.
 ///
-/// Terms are in graded lexicographic order, the highest degree first: the leading term is the first,
-/// the constant one the last. Symbols come before functions, symbols by name.
+/// Terms are in graded lexicographic order, the highest degree first: the leading term is the
+/// first, the constant one the last. Symbols come before functions, symbols by name.
 struct Expr::Node {
   /// A symbol (arguments empty, name set) or a function applied to expressions.
   struct Atom {
@@ -41,7 +41,7 @@ struct Expr::Node {
   static constexpr std::uint32_t kMaxSize = 1U << 14;
   static constexpr std::uint32_t kMaxDepth = 128;
 
-  static Expr make(std::vector<Term> terms);  ///< sorts, merges like terms, drops zeros
+  static Expr make(std::vector<Term> terms);       ///< sorts, merges like terms, drops zeros
   static Expr of_sorted(std::vector<Term> terms);  ///< the same, for terms in canonical form
   static Expr of_atom(Atom atom);
   /// A function of arguments that no rule simplifies; everyone else wants Expr::apply.

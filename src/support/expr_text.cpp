@@ -21,11 +21,19 @@ struct FunctionInfo {
 
 /// Indexed by Expr::Function.
 constexpr std::array<FunctionInfo, 9> kFunctions = {{
-    {"floor_div", 2}, {"mod", 2}, {"min", 2}, {"max", 2}, {"less", 2}, {"less_equal", 2},
-    {"equal", 2}, {"select", 3}, {"broadcast", 2},
+    {"floor_div", 2},
+    {"mod", 2},
+    {"min", 2},
+    {"max", 2},
+    {"less", 2},
+    {"less_equal", 2},
+    {"equal", 2},
+    {"select", 3},
+    {"broadcast", 2},
 }};
 
-// ---- printing -------------------------------------------------------------------------------------
+// ---- printing
+// -------------------------------------------------------------------------------------
 
 void print(const Expr& e, std::string& out);
 
@@ -82,7 +90,8 @@ void print(const Expr& e, std::string& out) {
     if (i != first) print(terms[i], false, out);
 }
 
-// ---- parsing --------------------------------------------------------------------------------------
+// ---- parsing
+// --------------------------------------------------------------------------------------
 
 /// A recursive-descent parser:
 ///
@@ -119,8 +128,8 @@ class Parser {
   }
 
   void skip_space() {
-    while (position_ < text_.size() && std::string_view(" \t\r\n").find(text_[position_]) !=
-                                           std::string_view::npos)
+    while (position_ < text_.size() &&
+           std::string_view(" \t\r\n").find(text_[position_]) != std::string_view::npos)
       ++position_;
   }
 
@@ -155,14 +164,12 @@ class Parser {
 
   Expr product(bool negative) {
     Expr result = factor(negative);
-    while (accept('*'))
-      result *= factor(false);
+    while (accept('*')) result *= factor(false);
     return result;
   }
 
   Expr factor(bool negative) {
-    while (accept('-'))
-      negative = !negative;
+    while (accept('-')) negative = !negative;
     skip_space();
     if (position_ == text_.size()) fail("expected an operand, found the end");
     const char c = text_[position_];
@@ -183,8 +190,7 @@ class Parser {
   Expr integer(bool negative) {
     std::string digits = negative ? "-" : "";
     std::size_t end = position_;
-    while (end < text_.size() && text_[end] >= '0' && text_[end] <= '9')
-      digits += text_[end++];
+    while (end < text_.size() && text_[end] >= '0' && text_[end] <= '9') digits += text_[end++];
     std::int64_t value = 0;
     if (std::from_chars(digits.data(), digits.data() + digits.size(), value).ec != std::errc())
       fail("the integer does not fit in 64 bits");
@@ -194,8 +200,7 @@ class Parser {
 
   Expr symbol_or_function() {
     const std::size_t start = position_;
-    while (position_ < text_.size() && continues_identifier(text_[position_]))
-      ++position_;
+    while (position_ < text_.size() && continues_identifier(text_[position_])) ++position_;
     const std::string_view name = text_.substr(start, position_ - start);
     if (!accept('(')) return Expr::symbol(name);
     const std::optional<Function> function = function_of(name);
@@ -204,8 +209,7 @@ class Parser {
       fail("unknown function '" + std::string(name) + "'");
     }
     std::vector<Expr> arguments = {sum()};
-    while (accept(','))
-      arguments.push_back(sum());
+    while (accept(',')) arguments.push_back(sum());
     expect(')');
     if (function) return Expr::apply(*function, arguments);
     if (arguments.size() != 2) fail("ceil_div takes 2 arguments");

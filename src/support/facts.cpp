@@ -22,8 +22,8 @@ Expr term(std::int64_t coefficient, Factors factors) {
   return Node::make({{coefficient, std::move(factors)}});
 }
 
-/// The greatest common divisor of the coefficients other than the constant; 0 for none, 1 if it does
-/// not fit.
+/// The greatest common divisor of the coefficients other than the constant; 0 for none, 1 if it
+/// does not fit.
 std::int64_t content(const Expr& e) {
   std::int64_t result = 0;
   for (const Node::Term& t : e.node().terms) {
@@ -59,8 +59,8 @@ std::optional<Expr> solution(const Expr& e, const std::string& symbol) {
   return factor == 1 ? difference(product, e) : difference(e, product);
 }
 
-/// What replaces what: a symbol that stands alone on a side of the equality, before others; a made-up
-/// one (with a '?'), before one that the model's author named; then the later one by name.
+/// What replaces what: a symbol that stands alone on a side of the equality, before others; a
+/// made-up one (with a '?'), before one that the model's author named; then the later one by name.
 auto replacement_rank(const std::string& symbol, const std::set<std::string>& sides) {
   return std::tuple(sides.count(symbol) != 0, symbol.find('?') != std::string::npos, symbol);
 }
@@ -69,8 +69,7 @@ auto replacement_rank(const std::string& symbol, const std::set<std::string>& si
                                      const Expr& right) {
   const Facts::Check simplified{left, right, check.relation, ""};
   std::string text = check.to_string() + " can never hold";
-  if (left != check.left || right != check.right)
-    text += ": it comes to " + simplified.to_string();
+  if (left != check.left || right != check.right) text += ": it comes to " + simplified.to_string();
   throw Error(text);
 }
 
@@ -108,7 +107,7 @@ class Facts::Knowledge {
   explicit Knowledge(const Facts& facts) : facts_(facts) {}
 
   Expr simplify(const Expr& e) const {
-    if (knows_nothing()) return e;
+    if (knows_nothing() || is_plain(e)) return e;
     constexpr int kMaxRounds = 8;  // each round makes the expression simpler; two are common
     Expr result = e;
     for (int round = 0; round < kMaxRounds; ++round) {
@@ -144,6 +143,16 @@ class Facts::Knowledge {
   bool knows_nothing() const {
     return facts_.representatives_.empty() && facts_.divisibilities_.empty() &&
            facts_.lower_bounds_.empty() && facts_.intervals_.empty();
+  }
+
+  /// Whether the expression is a polynomial in symbols that stay: the common case, made fast.
+  bool is_plain(const Expr& e) const {
+    for (const Node::Term& t : e.node().terms) {
+      for (const Node::Factor& factor : t.factors)
+        if (!factor.atom.is_symbol() || facts_.representatives_.count(factor.atom.name) != 0)
+          return false;
+    }
+    return true;
   }
 
   // -- bounds --
@@ -190,8 +199,8 @@ class Facts::Knowledge {
       });
     }
     return terms.size() > 1 && std::all_of(terms.begin(), terms.end(), [&](const Node::Term& t) {
-      return divides(divisor, Node::make({t}), budget);
-    });
+             return divides(divisor, Node::make({t}), budget);
+           });
   }
 
   /// What is left of `divisor` once everything that divides the term's factors is taken out of it.
@@ -199,8 +208,7 @@ class Facts::Knowledge {
     divisor /= std::gcd(divisor, t.coefficient % divisor);
     for (const Node::Factor& factor : t.factors) {
       const std::int64_t known = known_divisor(factor.atom, divisor, budget);
-      for (int i = 0; i < factor.power && divisor > 1; ++i)
-        divisor /= std::gcd(divisor, known);
+      for (int i = 0; i < factor.power && divisor > 1; ++i) divisor /= std::gcd(divisor, known);
     }
     return divisor;
   }
@@ -229,17 +237,17 @@ class Facts::Knowledge {
     const Expr& a = atom.arguments[0];
     const Expr& b = atom.arguments[1];
     switch (atom.function) {
-    case Function::floor_div: {
-      const auto product = unless_too_large([&] { return b * divisor; });
-      return product && divides(*product, a, budget);
-    }
-    case Function::select: return divides(divisor, b, budget) &&
-                                  divides(divisor, atom.arguments[2], budget);
-    case Function::mod:
-    case Function::min:
-    case Function::max:
-    case Function::broadcast: return divides(divisor, a, budget) && divides(divisor, b, budget);
-    default: return false;
+      case Function::floor_div: {
+        const auto product = unless_too_large([&] { return b * divisor; });
+        return product && divides(*product, a, budget);
+      }
+      case Function::select:
+        return divides(divisor, b, budget) && divides(divisor, atom.arguments[2], budget);
+      case Function::mod:
+      case Function::min:
+      case Function::max:
+      case Function::broadcast: return divides(divisor, a, budget) && divides(divisor, b, budget);
+      default: return false;
     }
   }
 
@@ -280,16 +288,15 @@ class Facts::Knowledge {
     }
     std::vector<Expr> arguments;
     arguments.reserve(atom.arguments.size());
-    for (const Expr& argument : atom.arguments)
-      arguments.push_back(rewrite(argument));
+    for (const Expr& argument : atom.arguments) arguments.push_back(rewrite(argument));
     const BoundsOracle oracle = [this](const Expr& e) { return bounds(e); };
     if (atom.function == Function::floor_div || atom.function == Function::mod)
       return rewrite_division(atom.function, arguments[0], arguments[1], oracle);
     return fold(atom.function, arguments, oracle);
   }
 
-  /// floor_div(m + r, k) -> floor_div(m, k) + floor_div(r, k), mod(m + r, k) -> mod(r, k), where k is
-  /// known to divide m.
+  /// floor_div(m + r, k) -> floor_div(m, k) + floor_div(r, k), mod(m + r, k) -> mod(r, k), where k
+  /// is known to divide m.
   Expr rewrite_division(Function function, const Expr& a, const Expr& b,
                         const BoundsOracle& oracle) const {
     if (facts_.divisibilities_.empty()) return fold(function, {a, b}, oracle);
@@ -342,7 +349,8 @@ class Facts::Knowledge {
   const Facts& facts_;
 };
 
-// ---- assumptions ----------------------------------------------------------------------------------
+// ---- assumptions
+// ----------------------------------------------------------------------------------
 
 void Facts::assume_equal(const Expr& a, const Expr& b, std::string subject) {
   if (proves_equal(a, b)) return;
@@ -383,7 +391,8 @@ void Facts::assume_at_least(const Expr& value, std::int64_t bound, std::string s
   checks_.push_back(std::move(check));
 }
 
-// ---- what follows from assumptions ----------------------------------------------------------------
+// ---- what follows from assumptions
+// ----------------------------------------------------------------
 
 void Facts::learn_zero(Equality equality) {
   equalities_.push_back(std::move(equality));
@@ -405,8 +414,8 @@ void Facts::solve() {
     std::optional<std::string> best;
     for (const std::string& symbol : equality.difference.symbols()) {
       if (!solution(equality.difference, symbol)) continue;
-      if (!best || replacement_rank(*best, equality.sides) <
-                       replacement_rank(symbol, equality.sides))
+      if (!best ||
+          replacement_rank(*best, equality.sides) < replacement_rank(symbol, equality.sides))
         best = symbol;
     }
     if (!best) {
@@ -432,7 +441,8 @@ void Facts::replace(const std::string& symbol, const Expr& by, const std::string
   const std::vector<LowerBound> lower_bounds = std::exchange(lower_bounds_, {});
   const std::map<Expr, Interval> intervals = std::exchange(intervals_, {});
   for (const Divisibility& fact : divisibilities)
-    learn_divides(fact.divisor.substitute(replacement), fact.value.substitute(replacement), subject);
+    learn_divides(fact.divisor.substitute(replacement), fact.value.substitute(replacement),
+                  subject);
   for (const LowerBound& fact : lower_bounds)
     learn_at_least(fact.value.substitute(replacement), fact.bound, subject);
   for (const auto& [atom, interval] : intervals) {
@@ -455,8 +465,8 @@ void Facts::learn_divides(const Expr& divisor, const Expr& value, const std::str
 void Facts::learn_at_least(const Expr& value, std::int64_t bound, const std::string& subject) {
   if (const auto constant = value.as_constant()) {
     if (*constant < bound)
-      fail_conflict(subject, value.to_string() + " would have to be at least " +
-                                 std::to_string(bound));
+      fail_conflict(subject,
+                    value.to_string() + " would have to be at least " + std::to_string(bound));
     return;
   }
   const std::int64_t k = Node::constant_part(value);
@@ -479,7 +489,8 @@ void Facts::learn_at_least(const Expr& value, std::int64_t bound, const std::str
   }
 }
 
-// ---- questions ------------------------------------------------------------------------------------
+// ---- questions
+// ------------------------------------------------------------------------------------
 
 Expr Facts::simplify(const Expr& e) const { return Knowledge(*this).simplify(e); }
 
@@ -507,9 +518,9 @@ std::string Facts::Check::to_string() const {
     return text.append(left.to_string()).append(relation).append(right.to_string());
   };
   switch (relation) {
-  case Relation::equal: return write(" == ");
-  case Relation::divides: return write(" divides ");
-  case Relation::at_least: return write(" >= ");
+    case Relation::equal: return write(" == ");
+    case Relation::divides: return write(" divides ");
+    case Relation::at_least: return write(" >= ");
   }
   return subject;
 }

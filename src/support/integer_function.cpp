@@ -35,15 +35,15 @@ std::int64_t apply(Expr::Function function, const std::int64_t* arguments) {
   const std::int64_t a = arguments[0];
   const std::int64_t b = arguments[1];
   switch (function) {
-  case Expr::Function::floor_div: return floor_div(a, b);
-  case Expr::Function::mod: return mod(a, b);
-  case Expr::Function::min: return std::min(a, b);
-  case Expr::Function::max: return std::max(a, b);
-  case Expr::Function::less: return a < b;
-  case Expr::Function::less_equal: return a <= b;
-  case Expr::Function::equal: return a == b;
-  case Expr::Function::select: return a != 0 ? b : arguments[2];
-  case Expr::Function::broadcast: return broadcast(a, b);
+    case Expr::Function::floor_div: return floor_div(a, b);
+    case Expr::Function::mod: return mod(a, b);
+    case Expr::Function::min: return std::min(a, b);
+    case Expr::Function::max: return std::max(a, b);
+    case Expr::Function::less: return a < b;
+    case Expr::Function::less_equal: return a <= b;
+    case Expr::Function::equal: return a == b;
+    case Expr::Function::select: return a != 0 ? b : arguments[2];
+    case Expr::Function::broadcast: return broadcast(a, b);
   }
   throw Error("integer expression: unknown function");
 }

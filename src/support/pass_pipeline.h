@@ -29,9 +29,10 @@ struct PassTiming {
   bool changed;
 };
 
-/// An ordered table of passes over one IR. Gives all of them names, dumps, timers, a verifier in between
-/// and a limit to bisect with. Immutable once built; run() may be called from many threads.
-template <class IR> class PassPipeline {
+/// An ordered table of passes over one IR. Gives all of them names, dumps, timers, a verifier in
+/// between and a limit to bisect with. Immutable once built; run() may be called from many threads.
+template <class IR>
+class PassPipeline {
  public:
   struct Pass {
     std::string name, summary;
@@ -47,7 +48,8 @@ template <class IR> class PassPipeline {
   const std::vector<Pass>& passes() const { return passes_; }
   const std::string& stage() const { return stage_; }
 
-  /// Throws burin::Error, with the name of the pass in front, if a pass or the verifier behind it throws.
+  /// Throws burin::Error, with the name of the pass in front, if a pass or the verifier behind it
+  /// throws.
   std::vector<PassTiming> run(IR& ir, const PassOptions& options = {}) const {
     std::vector<PassTiming> timings;
     for (std::size_t i = 0; i < passes_.size(); ++i) {
@@ -60,13 +62,15 @@ template <class IR> class PassPipeline {
   }
 
  private:
-  PassTiming run_one(IR& ir, const Pass& pass, std::size_t index, const PassOptions& options) const {
+  PassTiming run_one(IR& ir, const Pass& pass, std::size_t index,
+                     const PassOptions& options) const {
     using Clock = std::chrono::steady_clock;
     try {
       const auto start = Clock::now();
       const bool changed = pass.run(ir);
       const std::chrono::duration<double, std::micro> elapsed = Clock::now() - start;
-      if (changed && options.dump && print_) {  // before verifying: a broken IR is what one wants to see
+      if (changed && options.dump &&
+          print_) {  // before verifying: a broken IR is what one wants to see
         std::ostringstream name;
         name << stage_ << '.' << std::setw(2) << std::setfill('0') << index << '.' << pass.name;
         options.dump(name.str(), print_(ir));

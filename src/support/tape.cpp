@@ -58,8 +58,7 @@ class Tape::Builder {
   Slot lower(const Expr::Node::Atom& atom) {
     if (atom.is_symbol()) return symbol(atom.name);
     std::array<Slot, 3> slots{};
-    for (std::size_t i = 0; i < atom.arguments.size(); ++i)
-      slots[i] = lower(atom.arguments[i]);
+    for (std::size_t i = 0; i < atom.arguments.size(); ++i) slots[i] = lower(atom.arguments[i]);
     return tape_.emit({code_of(atom.function), slots[0], slots[1], slots[2]});
   }
 
@@ -74,15 +73,15 @@ class Tape::Builder {
 
   static Code code_of(Expr::Function function) {
     switch (function) {
-    case Expr::Function::floor_div: return Code::floor_div;
-    case Expr::Function::mod: return Code::mod;
-    case Expr::Function::min: return Code::min;
-    case Expr::Function::max: return Code::max;
-    case Expr::Function::less: return Code::less;
-    case Expr::Function::less_equal: return Code::less_equal;
-    case Expr::Function::equal: return Code::equal;
-    case Expr::Function::select: return Code::select;
-    case Expr::Function::broadcast: return Code::broadcast;
+      case Expr::Function::floor_div: return Code::floor_div;
+      case Expr::Function::mod: return Code::mod;
+      case Expr::Function::min: return Code::min;
+      case Expr::Function::max: return Code::max;
+      case Expr::Function::less: return Code::less;
+      case Expr::Function::less_equal: return Code::less_equal;
+      case Expr::Function::equal: return Code::equal;
+      case Expr::Function::select: return Code::select;
+      case Expr::Function::broadcast: return Code::broadcast;
     }
     throw Error("parameter tape: unknown function");
   }
@@ -110,13 +109,13 @@ Tape::Slot Tape::emit(Instruction instruction) {
 
 bool Tape::is_commutative(Code code) {
   switch (code) {
-  case Code::add:
-  case Code::mul:
-  case Code::min:
-  case Code::max:
-  case Code::equal:
-  case Code::broadcast: return true;
-  default: return false;
+    case Code::add:
+    case Code::mul:
+    case Code::min:
+    case Code::max:
+    case Code::equal:
+    case Code::broadcast: return true;
+    default: return false;
   }
 }
 
@@ -141,18 +140,18 @@ void Tape::evaluate(std::span<std::int64_t> registers) const {
   for (const Instruction& i : instructions_) {
     std::int64_t value = 0;
     switch (i.code) {
-    case Code::constant: value = i.value; break;
-    case Code::add: value = checked_add(r[i.a], r[i.b], integer::kSubject); break;
-    case Code::mul: value = checked_mul(r[i.a], r[i.b], integer::kSubject); break;
-    case Code::floor_div: value = integer::floor_div(r[i.a], r[i.b]); break;
-    case Code::mod: value = integer::mod(r[i.a], r[i.b]); break;
-    case Code::min: value = std::min(r[i.a], r[i.b]); break;
-    case Code::max: value = std::max(r[i.a], r[i.b]); break;
-    case Code::less: value = static_cast<std::int64_t>(r[i.a] < r[i.b]); break;
-    case Code::less_equal: value = static_cast<std::int64_t>(r[i.a] <= r[i.b]); break;
-    case Code::equal: value = static_cast<std::int64_t>(r[i.a] == r[i.b]); break;
-    case Code::select: value = r[i.a] != 0 ? r[i.b] : r[i.c]; break;
-    case Code::broadcast: value = integer::broadcast(r[i.a], r[i.b]); break;
+      case Code::constant: value = i.value; break;
+      case Code::add: value = checked_add(r[i.a], r[i.b], integer::kSubject); break;
+      case Code::mul: value = checked_mul(r[i.a], r[i.b], integer::kSubject); break;
+      case Code::floor_div: value = integer::floor_div(r[i.a], r[i.b]); break;
+      case Code::mod: value = integer::mod(r[i.a], r[i.b]); break;
+      case Code::min: value = std::min(r[i.a], r[i.b]); break;
+      case Code::max: value = std::max(r[i.a], r[i.b]); break;
+      case Code::less: value = static_cast<std::int64_t>(r[i.a] < r[i.b]); break;
+      case Code::less_equal: value = static_cast<std::int64_t>(r[i.a] <= r[i.b]); break;
+      case Code::equal: value = static_cast<std::int64_t>(r[i.a] == r[i.b]); break;
+      case Code::select: value = r[i.a] != 0 ? r[i.b] : r[i.c]; break;
+      case Code::broadcast: value = integer::broadcast(r[i.a], r[i.b]); break;
     }
     *out++ = value;
   }
@@ -163,8 +162,7 @@ std::string Tape::to_string() const {
   const auto append = [&text](std::size_t slot, const std::string& what) {
     text += "%" + std::to_string(slot) + " = " + what + "\n";
   };
-  for (std::size_t i = 0; i < symbols_.size(); ++i)
-    append(i, "symbol " + symbols_[i]);
+  for (std::size_t i = 0; i < symbols_.size(); ++i) append(i, "symbol " + symbols_[i]);
   for (std::size_t i = 0; i < instructions_.size(); ++i)
     append(symbols_.size() + i, spell(instructions_[i]));
   return text;

@@ -29,7 +29,8 @@ class BatchParts {
 
   const Shape& parts() const { return parts_; }
 
-  /// Splits parts where `dimensions`, which have the same product, are finer. False if they do not fit.
+  /// Splits parts where `dimensions`, which have the same product, are finer. False if they do not
+  /// fit.
   bool refine(const Shape& dimensions) {
     Shape refined;
     std::size_t part = 0, dimension = 0;
@@ -38,7 +39,8 @@ class BatchParts {
         refined.insert(refined.end(), at(dimensions, dimension), at(dimensions, dimension + count));
         dimension += count;
         ++part;
-      } else if (const std::size_t parts = how_many(parts_, part, dimensions[dimension]); parts > 0) {
+      } else if (const std::size_t parts = how_many(parts_, part, dimensions[dimension]);
+                 parts > 0) {
         refined.insert(refined.end(), at(parts_, part), at(parts_, part + parts));
         part += parts;
         ++dimension;
@@ -46,11 +48,10 @@ class BatchParts {
         return false;
       }
     }
-    for (; part < parts_.size(); ++part)
-      refined.push_back(parts_[part]);
-    for (; dimension < dimensions.size(); ++dimension)
-      refined.push_back(dimensions[dimension]);
-    if (!equal(product(refined), product(parts_)) || !equal(product(refined), product(dimensions))) return false;
+    for (; part < parts_.size(); ++part) refined.push_back(parts_[part]);
+    for (; dimension < dimensions.size(); ++dimension) refined.push_back(dimensions[dimension]);
+    if (!equal(product(refined), product(parts_)) || !equal(product(refined), product(dimensions)))
+      return false;
     parts_ = refined;
     return true;
   }
@@ -67,29 +68,38 @@ class BatchParts {
         size *= parts_[next++];
         ++count;
       }
-      if (!equal(size, dimension)) throw Refusal{fmt::format("batch dimensions {} do not fit {}", to_string(dimensions), to_string(parts_))};
+      if (!equal(size, dimension))
+        throw Refusal{fmt::format("batch dimensions {} do not fit {}", to_string(dimensions),
+                                  to_string(parts_))};
       counts.push_back(count);
     }
     for (; next < parts_.size() && parts_[next] == Expr(1) && !counts.empty(); ++next)
       ++counts.back();
-    if (next < parts_.size()) throw Refusal{fmt::format("batch dimensions {} do not fit {}", to_string(dimensions), to_string(parts_))};
+    if (next < parts_.size())
+      throw Refusal{fmt::format("batch dimensions {} do not fit {}", to_string(dimensions),
+                                to_string(parts_))};
     return counts;
   }
 
-  /// The shape of an operand whose batch dimensions are broadcast to `full`, with the batch dimensions split.
+  /// The shape of an operand whose batch dimensions are broadcast to `full`, with the batch
+  /// dimensions split.
   Shape lift(const Shape& operand, const Shape& full) const {
     if (operand.size() < 3) return operand;
     const std::vector<std::size_t> parts_of = counts(batch(full));
     Shape lifted;
     std::size_t next = parts_.size();
-    for (std::size_t i = 2; i < operand.size(); ++i) {  // from the innermost batch dimension outwards
+    for (std::size_t i = 2; i < operand.size();
+         ++i) {  // from the innermost batch dimension outwards
       const Expr& dimension = operand[operand.size() - 1 - i];
       const std::size_t count = parts_of[parts_of.size() + 1 - i];
       Shape pieces(count, Expr(1));
       if (equal(dimension, full[full.size() - 1 - i])) {
-        pieces.assign(parts_.begin() + static_cast<std::ptrdiff_t>(next - count), parts_.begin() + static_cast<std::ptrdiff_t>(next));
+        pieces.assign(parts_.begin() + static_cast<std::ptrdiff_t>(next - count),
+                      parts_.begin() + static_cast<std::ptrdiff_t>(next));
       } else if (dimension != Expr(1)) {
-        if (count != 1) throw Refusal{fmt::format("{} may or may not be repeated to {}", dimension.to_string(), full[full.size() - 1 - i].to_string())};
+        if (count != 1)
+          throw Refusal{fmt::format("{} may or may not be repeated to {}", dimension.to_string(),
+                                    full[full.size() - 1 - i].to_string())};
         pieces = {dimension};
       }
       next -= count;
@@ -104,11 +114,12 @@ class BatchParts {
  private:
   static Expr product(const Shape& shape) {
     Expr result = 1;
-    for (const Expr& dimension : shape)
-      result *= dimension;
+    for (const Expr& dimension : shape) result *= dimension;
     return result;
   }
-  static Shape::const_iterator at(const Shape& shape, std::size_t i) { return shape.begin() + static_cast<std::ptrdiff_t>(i); }
+  static Shape::const_iterator at(const Shape& shape, std::size_t i) {
+    return shape.begin() + static_cast<std::ptrdiff_t>(i);
+  }
   /// How many of the dimensions from `first` on have this product; 0 if none have.
   std::size_t how_many(const Shape& dimensions, std::size_t first, const Expr& whole) const {
     Expr size = 1;
@@ -126,7 +137,9 @@ class BatchParts {
 class AttentionBuilder {
  public:
   AttentionBuilder(Graph& graph, const AttentionMatch& match, std::string name)
-      : graph_(graph), match_(match), carver_(graph, std::move(name)),
+      : graph_(graph),
+        match_(match),
+        carver_(graph, std::move(name)),
         scores_shape_(graph.value(graph.node(match.query_key).outputs[0]).shape),
         parts_(BatchParts::batch(scores_shape_), graph.facts) {}
 
@@ -135,28 +148,30 @@ class AttentionBuilder {
     const ValueId query = import_operand(match_.query, scores_shape_);
     const ValueId key = import_operand(match_.key, scores_shape_);
     const Node& query_key = graph_.node(match_.query_key);
-    values_[query_key.outputs[0]] = checked(carver_.clone(query_key, {query, key}), query_key.outputs[0]);
+    values_[query_key.outputs[0]] =
+        checked(carver_.clone(query_key, {query, key}), query_key.outputs[0]);
 
-    for (const NodeId id : match_.middle)
-      build_middle(graph_.node(id));
+    for (const NodeId id : match_.middle) build_middle(graph_.node(id));
 
     const Node product = graph_.node(match_.probability_value);
     const Shape result_shape = graph_.value(product.outputs[0]).shape;
     const ValueId value = import_operand(match_.value, result_shape);
-    const ValueId result = checked(carver_.clone(product, {values_.at(product.inputs[0]), value}), product.outputs[0]);
+    const ValueId result =
+        checked(carver_.clone(product, {values_.at(product.inputs[0]), value}), product.outputs[0]);
     return finish(product.outputs[0], result);
   }
 
  private:
   const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
 
-  /// Splits the batch dimensions as every Reshape between the MatMuls needs, and as those do that merge them
-  /// in front of the operands and split them behind the result.
+  /// Splits the batch dimensions as every Reshape between the MatMuls needs, and as those do that
+  /// merge them in front of the operands and split them behind the result.
   void find_parts() {
     for (const NodeId id : match_.middle) {
       const Shape& result = shape(graph_.node(id).outputs[0]);
       if (is_view(graph_.node(id).op) && !parts_.refine(BatchParts::batch(result)))
-        throw Refusal{fmt::format("Reshape '{}' to {} mixes the batch dimensions {}", name_of(graph_, id), to_string(result),
+        throw Refusal{fmt::format("Reshape '{}' to {} mixes the batch dimensions {}",
+                                  name_of(graph_, id), to_string(result),
                                   to_string(parts_.parts()))};
     }
     for (const AttentionOperand* operand : {&match_.query, &match_.key, &match_.value})
@@ -209,30 +224,35 @@ class AttentionBuilder {
     for (const bool allow_split : {false, true}) {
       for (std::size_t skip = 0; skip <= operand.chain.size(); ++skip) {
         auto view = view_of(operand, skip);
-        if (!view || !view->reshape(lifted) || !view->is_plain() || (view->is_split() && !allow_split)) continue;
+        if (!view || !view->reshape(lifted) || !view->is_plain() ||
+            (view->is_split() && !allow_split))
+          continue;
         if (repeats_matrix(*view) || repeats_unknown_times(*view)) continue;
         const ValueId value = carver_.import(source_of(operand, skip), *view);
         return scale(value, operand.chain, skip);
       }
     }
-    throw Refusal{fmt::format("'{}' {} is no view with dimensions {}", graph_.value(operand.value).name,
-                              to_string(shape(operand.value)), to_string(lifted))};
+    throw Refusal{fmt::format("'{}' {} is no view with dimensions {}",
+                              graph_.value(operand.value).name, to_string(shape(operand.value)),
+                              to_string(lifted))};
   }
 
   /// Rows or columns of the matrix itself are repeated: MatMul does not broadcast these.
   static bool repeats_matrix(const AxisView& view) {
     const auto& groups = view.groups();
     const auto repeats = [](const AxisView::Group& group) {
-      return std::any_of(group.begin(), group.end(), [](const AxisView::Axis& axis) { return axis.is_repeated(); });
+      return std::any_of(group.begin(), group.end(),
+                         [](const AxisView::Axis& axis) { return axis.is_repeated(); });
     };
     return std::any_of(groups.end() - 2, groups.end(), repeats);
   }
 
   static bool repeats_unknown_times(const AxisView& view) {
-    return std::any_of(view.groups().begin(), view.groups().end(), [](const AxisView::Group& group) {
-      return !group.empty() && group.front().size != Expr(1) && !group.front().is_repeated() &&
-             group.back().is_repeated() && !group.back().size.is_constant();
-    });
+    return std::any_of(
+        view.groups().begin(), view.groups().end(), [](const AxisView::Group& group) {
+          return !group.empty() && group.front().size != Expr(1) && !group.front().is_repeated() &&
+                 group.back().is_repeated() && !group.back().size.is_constant();
+        });
   }
 
   ValueId scale(ValueId value, const std::vector<NodeId>& chain, std::size_t skip = 0) {
@@ -252,22 +272,27 @@ class AttentionBuilder {
     if (has_one_element(graph_, value)) return carver_.import(value);
     AttentionOperand operand{value, {}};
     const Shape lifted = parts_.lift(shape(value), full);
-    for (ValueId source = value;;) {  // views that repeat or rename; a transposed mask is better made once
+    for (ValueId source = value;
+         ;) {  // views that repeat or rename; a transposed mask is better made once
       const NodeId producer = graph_.value(source).producer;
-      if (producer == kNone || !is_view(graph_.node(producer).op) || graph_.node(producer).op == OpKind::Transpose) break;
+      if (producer == kNone || !is_view(graph_.node(producer).op) ||
+          graph_.node(producer).op == OpKind::Transpose)
+        break;
       operand.chain.insert(operand.chain.begin(), producer);
       source = graph_.node(producer).inputs[0];
     }
     for (const bool allow_split : {false, true}) {
       for (std::size_t skip = 0; skip <= operand.chain.size(); ++skip) {
         auto view = view_of(operand, skip);
-        if (!view || !view->reshape(lifted) || !view->is_plain() || (view->is_split() && !allow_split)) continue;
+        if (!view || !view->reshape(lifted) || !view->is_plain() ||
+            (view->is_split() && !allow_split))
+          continue;
         if (repeats_unknown_times(*view)) continue;
         return carver_.import(source_of(operand, skip), *view);
       }
     }
-    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name, to_string(shape(value)),
-                              to_string(lifted))};
+    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
+                              to_string(shape(value)), to_string(lifted))};
   }
 
   void build_middle(const Node node) {  // a copy: importing may add nodes outside
@@ -287,7 +312,8 @@ class AttentionBuilder {
       }
     }
     Node lifted = node;
-    if (node.op == OpKind::Softmax) lifted.attributes["axis"] = static_cast<std::int64_t>(parts_.parts().size()) + 1;
+    if (node.op == OpKind::Softmax)
+      lifted.attributes["axis"] = static_cast<std::int64_t>(parts_.parts().size()) + 1;
     values_[result] = checked(carver_.clone(lifted, inputs), result);
   }
 
@@ -300,8 +326,9 @@ class AttentionBuilder {
     for (std::size_t d = 0; same && d < actual.size(); ++d)
       same = actual[d] == expected[d] || graph_.facts.proves_equal(actual[d], expected[d]);
     if (!same)
-      throw Refusal{fmt::format("'{}' {} would be {} in the body, not {}", graph_.value(outside).name, to_string(full),
-                                to_string(actual), to_string(expected))};
+      throw Refusal{fmt::format("'{}' {} would be {} in the body, not {}",
+                                graph_.value(outside).name, to_string(full), to_string(actual),
+                                to_string(expected))};
     return inside;
   }
 
@@ -332,9 +359,11 @@ class AttentionBuilder {
     }
     if (clean == kNone) return carver_.finish({{outside, inside}});
 
-    const std::vector<NodeId> behind(match_.behind.begin(), match_.behind.begin() + static_cast<std::ptrdiff_t>(taken));
+    const std::vector<NodeId> behind(match_.behind.begin(),
+                                     match_.behind.begin() + static_cast<std::ptrdiff_t>(taken));
     inside = scale(inside, behind);
-    if (!std::is_sorted(perm.begin(), perm.end())) inside = carver_.body().add_op(OpKind::Transpose, "", {inside}, {{"perm", perm}});
+    if (!std::is_sorted(perm.begin(), perm.end()))
+      inside = carver_.body().add_op(OpKind::Transpose, "", {inside}, {{"perm", perm}});
     return carver_.finish({{clean, inside}});
   }
 
@@ -358,7 +387,8 @@ void carve_attention(Graph& graph, NodeId softmax, TokenizeReport& report) {
   std::vector<std::string> candidate = {name_of(graph, softmax)};
   try {
     const AttentionMatch match = match_attention(graph, softmax);
-    candidate = {name_of(graph, match.query_key), name_of(graph, softmax), name_of(graph, match.probability_value)};
+    candidate = {name_of(graph, match.query_key), name_of(graph, softmax),
+                 name_of(graph, match.probability_value)};
     const std::string name = fmt::format("sdpa_{}", report.attentions_carved);
     const NodeId node = AttentionBuilder(graph, match, name).build();
     report.subgraphs.push_back({name, "sdpa", names_of_erased(graph, all_nodes(match)), node});
@@ -374,7 +404,9 @@ void carve_attention(Graph& graph, NodeId softmax, TokenizeReport& report) {
 
 void carve_attentions(Graph& graph, TokenizeReport& report) {
   for (const NodeId id : graph.order()) {
-    if (graph.node(id).erased || graph.node(id).op != OpKind::Softmax || !is_between_matmuls(graph, id)) continue;
+    if (graph.node(id).erased || graph.node(id).op != OpKind::Softmax ||
+        !is_between_matmuls(graph, id))
+      continue;
     ++report.attentions_total;
     carve_attention(graph, id, report);
   }

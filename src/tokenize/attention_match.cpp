@@ -11,7 +11,8 @@ namespace {
 
 bool is_movement(OpKind op) { return info(op).category == OpCategory::movement; }
 
-/// A search from a value towards inputs (up) or outputs (down) through element-wise operations and movements.
+/// A search from a value towards inputs (up) or outputs (down) through element-wise operations and
+/// movements.
 bool reaches_matmul_up(const Graph& graph, ValueId from) {
   std::vector<ValueId> open = {from};
   std::set<ValueId> seen;
@@ -22,7 +23,8 @@ bool reaches_matmul_up(const Graph& graph, ValueId from) {
     if (producer == kNone || !seen.insert(value).second) continue;
     const Node& node = graph.node(producer);
     if (is_activation_matmul(graph, producer)) return true;
-    if (is_elementwise(node.op) || is_movement(node.op)) open.insert(open.end(), node.inputs.begin(), node.inputs.end());
+    if (is_elementwise(node.op) || is_movement(node.op))
+      open.insert(open.end(), node.inputs.begin(), node.inputs.end());
   }
   return false;
 }
@@ -38,7 +40,8 @@ bool reaches_matmul_down(const Graph& graph, ValueId from) {
     for (const NodeId user : users[value]) {
       const Node& node = graph.node(user);
       if (is_activation_matmul(graph, user)) return true;
-      if (is_elementwise(node.op) || is_movement(node.op)) open.insert(open.end(), node.outputs.begin(), node.outputs.end());
+      if (is_elementwise(node.op) || is_movement(node.op))
+        open.insert(open.end(), node.outputs.begin(), node.outputs.end());
     }
   }
   return false;
@@ -51,20 +54,26 @@ bool is_f32_or_bool(const Value& value) {
 /// An element-wise operation that may stand between the MatMuls.
 bool is_score_op(const Graph& graph, const Node& node) {
   if (!is_elementwise(node.op) || node.op == OpKind::Mod) return false;
-  const auto fits = [&](ValueId value) { return value == kNone || is_f32_or_bool(graph.value(value)); };
-  return std::all_of(node.inputs.begin(), node.inputs.end(), fits) && std::all_of(node.outputs.begin(), node.outputs.end(), fits);
+  const auto fits = [&](ValueId value) {
+    return value == kNone || is_f32_or_bool(graph.value(value));
+  };
+  return std::all_of(node.inputs.begin(), node.inputs.end(), fits) &&
+         std::all_of(node.outputs.begin(), node.outputs.end(), fits);
 }
 
 /// A movement that leaves the last two dimensions (queries, keys) alone.
 bool keeps_matrix(const Graph& graph, const Node& node) {
-  if (node.op != OpKind::Reshape && node.op != OpKind::Squeeze && node.op != OpKind::Unsqueeze && node.op != OpKind::Flatten)
+  if (node.op != OpKind::Reshape && node.op != OpKind::Squeeze && node.op != OpKind::Unsqueeze &&
+      node.op != OpKind::Flatten)
     return false;
   const Shape& from = graph.value(node.inputs[0]).shape;
   const Shape& to = graph.value(node.outputs[0]).shape;
   return from.size() >= 2 && to.size() >= 2 && std::equal(from.end() - 2, from.end(), to.end() - 2);
 }
 
-bool is_score_node(const Graph& graph, const Node& node) { return is_score_op(graph, node) || keeps_matrix(graph, node); }
+bool is_score_node(const Graph& graph, const Node& node) {
+  return is_score_op(graph, node) || keeps_matrix(graph, node);
+}
 
 std::string describe(const Graph& graph, NodeId node) {
   return fmt::format("{} '{}'", info(graph.node(node).op).name, name_of(graph, node));
@@ -89,7 +98,8 @@ NodeId find_query_key(const Graph& graph, NodeId softmax) {
     }
   }
   throw Refusal{blocker == kNone ? "no product of two activations in front of the Softmax"
-                                 : fmt::format("{} stands between the scores and the Softmax", describe(graph, blocker))};
+                                 : fmt::format("{} stands between the scores and the Softmax",
+                                               describe(graph, blocker))};
 }
 
 /// Collects all that depends on the scores, up to the second MatMul.
@@ -100,17 +110,23 @@ void collect_middle(const Graph& graph, AttentionMatch& match) {
   while (!open.empty()) {
     const ValueId value = open.back();
     open.pop_back();
-    if (graph.is_output(value)) throw Refusal{fmt::format("'{}', scores or probabilities, is an output of the model", graph.value(value).name)};
+    if (graph.is_output(value))
+      throw Refusal{fmt::format("'{}', scores or probabilities, is an output of the model",
+                                graph.value(value).name)};
     if (!is_f32_or_bool(graph.value(value)))
-      throw Refusal{fmt::format("'{}' is {}; only f32 is carved", graph.value(value).name, to_string(graph.value(value).precision))};
+      throw Refusal{fmt::format("'{}' is {}; only f32 is carved", graph.value(value).name,
+                                to_string(graph.value(value).precision))};
     for (const NodeId user : users[value]) {
       const Node& node = graph.node(user);
       if (node.op == OpKind::MatMul) {
         if (match.probability_value != kNone && match.probability_value != user)
-          throw Refusal{fmt::format("the probabilities have another use: {}", describe(graph, user))};
+          throw Refusal{
+              fmt::format("the probabilities have another use: {}", describe(graph, user))};
         if (node.inputs[0] != value || node.inputs[1] == value)
-          throw Refusal{fmt::format("the probabilities are the second operand of {}", describe(graph, user))};
-        if (middle.empty()) throw Refusal{fmt::format("the scores have another use: {}", describe(graph, user))};
+          throw Refusal{
+              fmt::format("the probabilities are the second operand of {}", describe(graph, user))};
+        if (middle.empty())
+          throw Refusal{fmt::format("the scores have another use: {}", describe(graph, user))};
         match.probability_value = user;
         continue;
       }
@@ -147,7 +163,9 @@ void collect_behind(const Graph& graph, AttentionMatch& match) {
     const NodeId user = users[value].front();
     const Node& node = graph.node(user);
     const auto scaled = scaled_input(graph, node);
-    if (!(is_view(node.op) && node.inputs[0] == value) && !(scaled && node.inputs[*scaled] == value)) break;
+    if (!(is_view(node.op) && node.inputs[0] == value) &&
+        !(scaled && node.inputs[*scaled] == value))
+      break;
     match.behind.push_back(user);
     value = node.outputs[0];
   }
@@ -172,21 +190,26 @@ std::optional<std::size_t> scaled_input(const Graph& graph, const Node& node) {
   if (graph.value(node.outputs[0]).precision != Precision::f32) return std::nullopt;
   for (const std::size_t i : {0U, 1U}) {
     if (node.op == OpKind::Div && i == 1) continue;
-    const bool keeps_shape = graph.value(node.inputs[i]).shape == graph.value(node.outputs[0]).shape;
-    if (keeps_shape && has_one_element(graph, node.inputs[1 - i]) && !has_one_element(graph, node.inputs[i])) return i;
+    const bool keeps_shape =
+        graph.value(node.inputs[i]).shape == graph.value(node.outputs[0]).shape;
+    if (keeps_shape && has_one_element(graph, node.inputs[1 - i]) &&
+        !has_one_element(graph, node.inputs[i]))
+      return i;
   }
   return std::nullopt;
 }
 
 bool is_activation_matmul(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
-  return node.op == OpKind::MatMul && std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+  return node.op == OpKind::MatMul &&
+         std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
            return !graph.is_constant(input) && graph.value(input).shape.size() >= 2;
          });
 }
 
 bool is_between_matmuls(const Graph& graph, NodeId softmax) {
-  return reaches_matmul_up(graph, graph.node(softmax).inputs[0]) && reaches_matmul_down(graph, graph.node(softmax).outputs[0]);
+  return reaches_matmul_up(graph, graph.node(softmax).inputs[0]) &&
+         reaches_matmul_down(graph, graph.node(softmax).outputs[0]);
 }
 
 AttentionMatch match_attention(const Graph& graph, NodeId softmax) {
@@ -194,7 +217,8 @@ AttentionMatch match_attention(const Graph& graph, NodeId softmax) {
   match.softmax = softmax;
   const Node& node = graph.node(softmax);
   const auto last = static_cast<std::int64_t>(graph.value(node.inputs[0]).shape.size()) - 1;
-  if (node.int_attribute("axis", -1) != last) throw Refusal{"the Softmax is not over the last axis"};
+  if (node.int_attribute("axis", -1) != last)
+    throw Refusal{"the Softmax is not over the last axis"};
   match.query_key = find_query_key(graph, softmax);
   collect_middle(graph, match);
   match.query = operand(graph, graph.node(match.query_key).inputs[0]);

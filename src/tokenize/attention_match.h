@@ -10,8 +10,9 @@
 
 namespace burin {
 
-/// A value that enters an attention, with the nodes between a source and it that the body can absorb: views and
-/// products with one element. They may have other uses too: the body gets copies of its own.
+/// A value that enters an attention, with the nodes between a source and it that the body can
+/// absorb: views and products with one element. They may have other uses too: the body gets copies
+/// of its own.
 struct AttentionOperand {
   ValueId value = kNone;
   std::vector<NodeId> chain;  ///< from the source to the value

@@ -8,44 +8,43 @@ namespace {
 
 Expr size_of(const AxisView::Group& group) {
   Expr size = 1;
-  for (const AxisView::Axis& axis : group)
-    size *= axis.size;
+  for (const AxisView::Axis& axis : group) size *= axis.size;
   return size;
 }
 
 }  // namespace
 
 AxisView::AxisView(const Shape& source, const Facts& facts) : facts_(&facts), source_(source) {
-  for (std::size_t i = 0; i < source.size(); ++i)
-    groups_.push_back({{source[i], i}});
+  for (std::size_t i = 0; i < source.size(); ++i) groups_.push_back({{source[i], i}});
 }
 
-bool AxisView::equal(const Expr& a, const Expr& b) const { return a == b || facts_->proves_equal(a, b); }
+bool AxisView::equal(const Expr& a, const Expr& b) const {
+  return a == b || facts_->proves_equal(a, b);
+}
 
 Shape AxisView::shape() const {
   Shape shape;
-  for (const Group& group : groups_)
-    shape.push_back(size_of(group));
+  for (const Group& group : groups_) shape.push_back(size_of(group));
   return shape;
 }
 
 bool AxisView::transpose(const std::vector<std::int64_t>& perm) {
   if (perm.size() != groups_.size()) return false;
   std::vector<Group> groups;
-  for (const std::int64_t axis : perm)
-    groups.push_back(groups_[static_cast<std::size_t>(axis)]);
+  for (const std::int64_t axis : perm) groups.push_back(groups_[static_cast<std::size_t>(axis)]);
   groups_ = std::move(groups);
   return true;
 }
 
-/// The axis `at` of the source runs over several of the dimensions from `dimension` on: cuts it into these.
-bool AxisView::split(std::vector<Axis>& axes, std::size_t at, const Shape& to, std::size_t dimension) {
+/// The axis `at` of the source runs over several of the dimensions from `dimension` on: cuts it
+/// into these.
+bool AxisView::split(std::vector<Axis>& axes, std::size_t at, const Shape& to,
+                     std::size_t dimension) {
   const Axis whole = axes[at];
   if (whole.is_repeated()) return false;
   Expr product = 1;
   std::size_t end = dimension;
-  while (end < to.size() && !equal(product, whole.size))
-    product *= to[end++];
+  while (end < to.size() && !equal(product, whole.size)) product *= to[end++];
   if (!equal(product, whole.size) || end - dimension < 2) return false;
   const std::size_t extra = end - dimension - 1;
   for (Axis& axis : axes)
@@ -55,7 +54,8 @@ bool AxisView::split(std::vector<Axis>& axes, std::size_t at, const Shape& to, s
     pieces.push_back({to[d], whole.source + (d - dimension)});
   source_.erase(source_.begin() + static_cast<std::ptrdiff_t>(whole.source));
   source_.insert(source_.begin() + static_cast<std::ptrdiff_t>(whole.source),
-                 to.begin() + static_cast<std::ptrdiff_t>(dimension), to.begin() + static_cast<std::ptrdiff_t>(end));
+                 to.begin() + static_cast<std::ptrdiff_t>(dimension),
+                 to.begin() + static_cast<std::ptrdiff_t>(end));
   axes.erase(axes.begin() + static_cast<std::ptrdiff_t>(at));
   axes.insert(axes.begin() + static_cast<std::ptrdiff_t>(at), pieces.begin(), pieces.end());
   split_ = true;
@@ -65,8 +65,7 @@ bool AxisView::split(std::vector<Axis>& axes, std::size_t at, const Shape& to, s
 bool AxisView::reshape(const Shape& to) {
   const AxisView before = *this;
   std::vector<Axis> axes;
-  for (const Group& group : groups_)
-    axes.insert(axes.end(), group.begin(), group.end());
+  for (const Group& group : groups_) axes.insert(axes.end(), group.begin(), group.end());
 
   std::vector<Group> groups;
   std::size_t next = 0;
@@ -79,7 +78,8 @@ bool AxisView::reshape(const Shape& to) {
     } else {
       while (next < axes.size() && !equal(size, to[d])) {
         if (group.empty() && axes[next].size != Expr(1) && !equal(axes[next].size, to[d]))
-          (void)split(axes, next, to, d);  // where it fails, the axis may be one of several of this dimension
+          (void)split(axes, next, to,
+                      d);  // where it fails, the axis may be one of several of this dimension
         size *= axes[next].size;
         group.push_back(axes[next++]);
       }

@@ -8,8 +8,8 @@
 
 namespace burin {
 
-/// A tensor seen through views (Transpose, Reshape, Squeeze, Unsqueeze, Expand) of a source: which axes of the
-/// source each of its dimensions runs over, outermost first.
+/// A tensor seen through views (Transpose, Reshape, Squeeze, Unsqueeze, Expand) of a source: which
+/// axes of the source each of its dimensions runs over, outermost first.
 ///
 /// Example: K of a grouped attention, repeated for the query heads:
 ///
@@ -37,7 +37,8 @@ class AxisView {
   const std::vector<Group>& groups() const { return groups_; }
   Shape shape() const;
 
-  /// Each of these gives false, and leaves the view as it is, where the result is no view of this kind.
+  /// Each of these gives false, and leaves the view as it is, where the result is no view of this
+  /// kind.
   bool transpose(const std::vector<std::int64_t>& perm);
   bool reshape(const Shape& to);
   bool expand(const Shape& to);

@@ -16,19 +16,20 @@ constexpr std::int64_t kLongestVector = 65536;
 /// Numbers, and vectors such as a bias; not whole weights or masks.
 bool belongs_into_body(const Tensor& constant) {
   if (constant.size() <= kSmallConstant) return true;
-  const auto long_dims = std::count_if(constant.dims().begin(), constant.dims().end(), [](auto d) { return d != 1; });
+  const auto long_dims =
+      std::count_if(constant.dims().begin(), constant.dims().end(), [](auto d) { return d != 1; });
   return long_dims == 1 && constant.size() <= kLongestVector;
 }
 
 bool same_shape(const Shape& a, const Shape& b, const Facts& facts) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [&](const Expr& x, const Expr& y) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [&](const Expr& x, const Expr& y) {
            return x == y || facts.proves_equal(x, y);
          });
 }
 
 void collect_symbols(const Graph& graph, ValueId id, std::set<std::string>& symbols) {
-  for (const Expr& dimension : graph.value(id).shape)
-    symbols.merge(dimension.symbols());
+  for (const Expr& dimension : graph.value(id).shape) symbols.merge(dimension.symbols());
 }
 
 }  // namespace
@@ -52,7 +53,8 @@ ValueId Carver::import(ValueId outside) {
 }
 
 ValueId Carver::import(ValueId outside, const AxisView& view) {
-  if (!view.is_plain()) throw Refusal{fmt::format("'{}' is no plain view", graph_.value(outside).name)};
+  if (!view.is_plain())
+    throw Refusal{fmt::format("'{}' is no plain view", graph_.value(outside).name)};
   ValueId value = import(view.is_split() ? reshape_outside(outside, view.source()) : outside);
 
   // The axes of the source that each dimension keeps: one at most.
@@ -61,12 +63,16 @@ ValueId Carver::import(ValueId outside, const AxisView& view) {
   for (const AxisView::Group& group : view.groups()) {
     std::size_t axis = none;
     for (const AxisView::Axis& candidate : group)
-      if (!candidate.is_repeated() && (axis == none || candidate.size != Expr(1))) axis = candidate.source;
+      if (!candidate.is_repeated() && (axis == none || candidate.size != Expr(1)))
+        axis = candidate.source;
     const bool repeats = !group.empty() && group.back().is_repeated();
     if (repeats && axis != none && view.source()[axis] != Expr(1)) {
       const auto times = group.back().size.as_constant();
-      if (!times) throw Refusal{fmt::format("'{}' is repeated {} times, which is no number", graph_.value(outside).name, group.back().size.to_string())};
-      value = body_.add_op(OpKind::Repeat, "", {value}, {{"axis", static_cast<std::int64_t>(axis)}, {"times", *times}});
+      if (!times)
+        throw Refusal{fmt::format("'{}' is repeated {} times, which is no number",
+                                  graph_.value(outside).name, group.back().size.to_string())};
+      value = body_.add_op(OpKind::Repeat, "", {value},
+                           {{"axis", static_cast<std::int64_t>(axis)}, {"times", *times}});
     }
     kept.push_back(axis);
   }
@@ -91,7 +97,8 @@ ValueId Carver::import(ValueId outside, const AxisView& view) {
       perm.push_back(static_cast<std::int64_t>(place[kept[d]]));
     }
   }
-  if (!std::is_sorted(perm.begin(), perm.end())) value = body_.add_op(OpKind::Transpose, "", {value}, {{"perm", perm}});
+  if (!std::is_sorted(perm.begin(), perm.end()))
+    value = body_.add_op(OpKind::Transpose, "", {value}, {{"perm", perm}});
   if (!added.empty()) value = body_.add_op(OpKind::Unsqueeze, "", {value}, {{"axes", added}});
   return value;
 }
@@ -102,20 +109,21 @@ ValueId Carver::clone(const Node& node, std::vector<ValueId> inputs) {
 
 ValueId Carver::reshape_outside(ValueId value, const Shape& to) {
   if (!uses_only(to, bound_symbols(graph_)))
-    throw Refusal{fmt::format("'{}' would have to be reshaped to {}, which the model's inputs do not determine",
-                              graph_.value(value).name, to_string(to))};
+    throw Refusal{fmt::format(
+        "'{}' would have to be reshaped to {}, which the model's inputs do not determine",
+        graph_.value(value).name, to_string(to))};
   const std::string name = graph_.value(value).name;
   const ValueId shape = add_known_integers(graph_, name + ".shape", Precision::i64, to, false);
   return graph_.add_op(OpKind::Reshape, name + ".reshape", {value, shape});
 }
 
 NodeId Carver::finish(const std::vector<std::pair<ValueId, ValueId>>& results) {
-  for (const auto& [outside, inside] : results)
-    body_.outputs.push_back(inside);
+  for (const auto& [outside, inside] : results) body_.outputs.push_back(inside);
   body_.erase_dead_nodes();
   keep_facts_in_use();
   const std::string name = body_.name;
-  const NodeId node = graph_.add_subgraph(name, inputs_, std::make_shared<const Graph>(std::move(body_)));
+  const NodeId node =
+      graph_.add_subgraph(name, inputs_, std::make_shared<const Graph>(std::move(body_)));
   for (std::size_t i = 0; i < results.size(); ++i) {
     const ValueId old = results[i].first;
     ValueId now = graph_.node(node).outputs[i];
@@ -133,17 +141,19 @@ NodeId Carver::finish(const std::vector<std::pair<ValueId, ValueId>>& results) {
 /// A body's shapes need few of the facts around it.
 void Carver::keep_facts_in_use() {
   std::set<std::string> symbols;
-  for (const ValueId input : body_.inputs)
-    collect_symbols(body_, input, symbols);
+  for (const ValueId input : body_.inputs) collect_symbols(body_, input, symbols);
   for (const NodeId node : body_.order())
-    for (const ValueId output : body_.node(node).outputs)
-      collect_symbols(body_, output, symbols);
+    for (const ValueId output : body_.node(node).outputs) collect_symbols(body_, output, symbols);
   Facts facts;
   for (const Facts::Check& check : body_.facts.checks()) {
     if (!uses_only({check.left, check.right}, symbols)) continue;
     switch (check.relation) {
-      case Facts::Check::Relation::equal: facts.assume_equal(check.left, check.right, check.subject); break;
-      case Facts::Check::Relation::divides: facts.assume_divides(check.left, check.right, check.subject); break;
+      case Facts::Check::Relation::equal:
+        facts.assume_equal(check.left, check.right, check.subject);
+        break;
+      case Facts::Check::Relation::divides:
+        facts.assume_divides(check.left, check.right, check.subject);
+        break;
       case Facts::Check::Relation::at_least:
         facts.assume_at_least(check.left, check.right.as_constant().value_or(0), check.subject);
         break;

@@ -26,15 +26,16 @@ class Carver {
 
   /// What stands in the body for a value outside: an input, or a copy of a small constant.
   ValueId import(ValueId outside);
-  /// The value seen through a plain view; dimensions that the view repeats, and nothing else is in, are 1.
-  /// A Reshape that splits axes is put outside (where it costs nothing). Refuses what is no plain view.
+  /// The value seen through a plain view; dimensions that the view repeats, and nothing else is in,
+  /// are 1. A Reshape that splits axes is put outside (where it costs nothing). Refuses what is no
+  /// plain view.
   ValueId import(ValueId outside, const AxisView& view);
   /// Adds the node to the body, with other inputs.
   ValueId clone(const Node& node, std::vector<ValueId> inputs);
 
-  /// Ends the body with these outputs, and puts the Subgraph node in the place of values outside: each
-  /// is {value outside, value of the body}. A result whose shape differs goes through a Reshape outside.
-  /// Nodes that are not needed any more are erased.
+  /// Ends the body with these outputs, and puts the Subgraph node in the place of values outside:
+  /// each is {value outside, value of the body}. A result whose shape differs goes through a
+  /// Reshape outside. Nodes that are not needed any more are erased.
   NodeId finish(const std::vector<std::pair<ValueId, ValueId>>& results);
 
  private:

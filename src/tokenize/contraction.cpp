@@ -34,7 +34,8 @@ NodeId Contraction::cluster(NodeId node) const {
 
 std::vector<NodeId> Contraction::members(NodeId node) const {
   std::vector<NodeId> members = clusters_[cluster(node)].members;
-  std::sort(members.begin(), members.end(), [&](NodeId a, NodeId b) { return position_[a] < position_[b]; });
+  std::sort(members.begin(), members.end(),
+            [&](NodeId a, NodeId b) { return position_[a] < position_[b]; });
   return members;
 }
 
@@ -44,8 +45,8 @@ bool Contraction::makes_cycle(NodeId a, NodeId b) const {
   return a != b && (reaches_around(a, b) || reaches_around(b, a));
 }
 
-/// A search over clusters that does not take edges from `from` straight to `to`. A cluster whose first member
-/// stands behind the last one of `to` cannot reach it.
+/// A search over clusters that does not take edges from `from` straight to `to`. A cluster whose
+/// first member stands behind the last one of `to` cannot reach it.
 bool Contraction::reaches_around(NodeId from, NodeId to) const {
   std::vector<bool> seen(clusters_.size());
   std::vector<NodeId> open = {from};

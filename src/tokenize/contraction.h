@@ -9,9 +9,9 @@ namespace burin {
 
 /// A graph whose nodes are contracted into clusters, one merge at a time, and stays without cycles.
 ///
-/// That each cluster is convex by itself does not suffice. With the edges a1 -> b1 and b2 -> a2, both
-/// {a1, a2} and {b1, b2} are convex (no path leaves one and comes back); contracted together, they read each
-/// other's results:
+/// That each cluster is convex by itself does not suffice. With the edges a1 -> b1 and b2 -> a2,
+/// both {a1, a2} and {b1, b2} are convex (no path leaves one and comes back); contracted together,
+/// they read each other's results:
 ///
 ///     a1 -> b1                {a1, a2} -> {b1, b2}
 ///     b2 -> a2       gives    {b1, b2} -> {a1, a2}
@@ -25,7 +25,8 @@ class Contraction {
   NodeId cluster(NodeId node) const;
   /// In the order of the graph.
   std::vector<NodeId> members(NodeId node) const;
-  /// A path from one cluster to the other leads through a third one (so that a merge would close a cycle).
+  /// A path from one cluster to the other leads through a third one (so that a merge would close a
+  /// cycle).
   bool makes_cycle(NodeId a, NodeId b) const;
   /// Merges the clusters of two nodes; they must not make a cycle.
   void merge(NodeId a, NodeId b);

@@ -20,14 +20,15 @@ bool is_heavy(OpKind op) {
   }
 }
 
-bool computes_nothing(OpKind op) { return op == OpKind::Cast || op == OpKind::Identity || op == OpKind::Not; }
+bool computes_nothing(OpKind op) {
+  return op == OpKind::Cast || op == OpKind::Identity || op == OpKind::Not;
+}
 
 }  // namespace
 
 bool is_tiny(const Shape& shape) {
   Expr size = 1;
-  for (const Expr& dimension : shape)
-    size *= dimension;
+  for (const Expr& dimension : shape) size *= dimension;
   const auto elements = size.as_constant();
   return elements && *elements < kTinyElements;
 }
@@ -44,7 +45,9 @@ std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vecto
     for (const ValueId input : node.inputs)
       all_tiny = all_tiny && (input == kNone || is_tiny(graph.value(input).shape));
   }
-  if (all_tiny) return fmt::format("fewer than {} elements: a call would cost more than the work", kTinyElements);
+  if (all_tiny)
+    return fmt::format("fewer than {} elements: a call would cost more than the work",
+                       kTinyElements);
   if (operations < 2 && !heavy) return "one cheap operation: a kernel of its own saves nothing";
   return std::nullopt;
 }

@@ -63,7 +63,8 @@ class Candidates {
   }
   bool is_member(const Node& node) const {
     if (!is_candidate_kind(node) || refusal(node)) return false;
-    return is_elementwise(node.op) || is_last_axis_reduction(graph_, node) || is_last_axis_normalisation(graph_, node);
+    return is_elementwise(node.op) || is_last_axis_reduction(graph_, node) ||
+           is_last_axis_normalisation(graph_, node);
   }
 
   /// The shape that the node iterates over.
@@ -71,7 +72,9 @@ class Candidates {
     return graph_.value(is_reduction(node) ? node.inputs[0] : node.outputs[0]).shape;
   }
   /// The result has another rank than the space: nobody in the group may read it.
-  bool drops_axis(const Node& node) const { return is_reduction(node) && node.int_attribute("keepdims", 1) == 0; }
+  bool drops_axis(const Node& node) const {
+    return is_reduction(node) && node.int_attribute("keepdims", 1) == 0;
+  }
   bool is_reduction(const Node& node) const { return info(node.op).category == OpCategory::reduce; }
 
  private:
@@ -97,8 +100,9 @@ class Candidates {
       const Shape& shape = graph_.value(input).shape;
       if (shape.empty() || shape.back() == Expr(1) || shape.back() == full.back()) continue;
       if (graph_.facts.proves_equal(shape.back(), full.back())) continue;
-      return fmt::format("the last dimension {} of '{}' is {} or 1 only at a call", shape.back().to_string(),
-                         graph_.value(input).name, full.back().to_string());
+      return fmt::format("the last dimension {} of '{}' is {} or 1 only at a call",
+                         shape.back().to_string(), graph_.value(input).name,
+                         full.back().to_string());
     }
     return std::nullopt;
   }
@@ -124,7 +128,8 @@ class Grouping {
     std::vector<std::vector<NodeId>> groups;
     std::set<NodeId> seen;
     for (const NodeId id : graph_.order())
-      if (members_.contains(id) && seen.insert(contraction_.cluster(id)).second) groups.push_back(contraction_.members(id));
+      if (members_.contains(id) && seen.insert(contraction_.cluster(id)).second)
+        groups.push_back(contraction_.members(id));
     return groups;
   }
 
@@ -153,7 +158,8 @@ class Grouping {
   std::map<NodeId, Shape> space_;  ///< by cluster
 };
 
-void carve_group(Graph& graph, const std::vector<NodeId>& nodes, std::size_t number, TokenizeReport& report) {
+void carve_group(Graph& graph, const std::vector<NodeId>& nodes, std::size_t number,
+                 TokenizeReport& report) {
   const auto users = graph.users();
   const std::set<NodeId> members(nodes.begin(), nodes.end());
   Carver carver(graph, fmt::format("elementwise_{}", number));
@@ -173,9 +179,9 @@ void carve_group(Graph& graph, const std::vector<NodeId>& nodes, std::size_t num
     const ValueId outside = node.outputs[0];
     const ValueId inside = carver.clone(node, inputs);
     values[outside] = inside;
-    const bool leaves = graph.is_output(outside) || std::any_of(users[outside].begin(), users[outside].end(), [&](NodeId user) {
-                          return !members.contains(user);
-                        });
+    const bool leaves = graph.is_output(outside) ||
+                        std::any_of(users[outside].begin(), users[outside].end(),
+                                    [&](NodeId user) { return !members.contains(user); });
     if (leaves) results.emplace_back(outside, inside);
   }
   const std::string name = carver.body().name;
@@ -185,8 +191,7 @@ void carve_group(Graph& graph, const std::vector<NodeId>& nodes, std::size_t num
 
 std::vector<std::string> names(const Graph& graph, const std::vector<NodeId>& nodes) {
   std::vector<std::string> result;
-  for (const NodeId node : nodes)
-    result.push_back(name_of(graph, node));
+  for (const NodeId node : nodes) result.push_back(name_of(graph, node));
   return result;
 }
 

@@ -56,7 +56,8 @@ File read(const std::filesystem::path& path) {
   for (const std::string& line : split(text.str())) {
     ++number;
     if (line.starts_with(kPass)) {
-      file.cases.push_back({trimmed(std::string_view(line).substr(kPass.size())), number, {line}, {}, {}});
+      file.cases.push_back(
+          {trimmed(std::string_view(line).substr(kPass.size())), number, {line}, {}, {}});
       expecting = false;
     } else if (file.cases.empty()) {
       file.preamble.push_back(line);
@@ -117,7 +118,8 @@ void run_file_tests(const std::filesystem::path& folder, const FileTransformatio
       if (entry.path().extension() == ".txt") paths.push_back(entry.path());
   ASSERT_FALSE(paths.empty()) << "no *.txt in " << folder;
   std::sort(paths.begin(), paths.end());
-  for (const auto& path : paths) run_file(path, transform, bless != nullptr && std::string_view(bless) == "1");
+  for (const auto& path : paths)
+    run_file(path, transform, bless != nullptr && std::string_view(bless) == "1");
 }
 
 }  // namespace burin::testing

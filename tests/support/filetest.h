@@ -13,15 +13,16 @@
 ///     ; expect
 ///     graph @g(...) { ... }
 ///
-/// The transformation gets the name of the pass and the input, and gives the output; an exception is the
-/// output "error: <message>". With BURIN_BLESS=1 in the environment, expectations are rewritten to what
-/// comes out, in the source tree: look at the difference before you commit it.
+/// The transformation gets the name of the pass and the input, and gives the output; an exception
+/// is the output "error: <message>". With BURIN_BLESS=1 in the environment, expectations are
+/// rewritten to what comes out, in the source tree: look at the difference before you commit it.
 namespace burin::testing {
 
-using FileTransformation = std::function<std::string(const std::string& pass, const std::string& input)>;
+using FileTransformation =
+    std::function<std::string(const std::string& pass, const std::string& input)>;
 
-/// Runs every *.txt file of the folder (and of folders in it) as gtest expectations; a failure names the
-/// file and the line of the case. Fails if there is none.
+/// Runs every *.txt file of the folder (and of folders in it) as gtest expectations; a failure
+/// names the file and the line of the case. Fails if there is none.
 void run_file_tests(const std::filesystem::path& folder, const FileTransformation& transform);
 
 }  // namespace burin::testing

@@ -11,11 +11,13 @@ namespace burin::testing {
 SymbolValues small_symbols(const Graph& graph) {
   constexpr std::int64_t values[] = {2, 3, 5, 7, 11, 13, 17, 19};
   SymbolValues symbols;
-  for (const std::string& symbol : graph.symbols()) symbols[symbol] = values[symbols.size() % std::size(values)];
+  for (const std::string& symbol : graph.symbols())
+    symbols[symbol] = values[symbols.size() % std::size(values)];
   return symbols;
 }
 
-std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbols, std::uint32_t seed) {
+std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbols,
+                                  std::uint32_t seed) {
   std::mt19937 random(seed);
   std::uniform_real_distribution<double> real(-2, 2);
   std::uniform_int_distribution<int> integer(0, 3);
@@ -29,7 +31,8 @@ std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbol
       if (is_float(value.precision)) {
         tensor.set(i, real(random));
       } else {
-        tensor.set_int(i, value.precision == Precision::boolean ? integer(random) % 2 : integer(random));
+        tensor.set_int(
+            i, value.precision == Precision::boolean ? integer(random) % 2 : integer(random));
       }
     }
     inputs.push_back(std::move(tensor));
@@ -39,7 +42,8 @@ std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbol
 
 double relative_difference(const Tensor& expected, const Tensor& actual) {
   constexpr double infinite = std::numeric_limits<double>::infinity();
-  if (expected.precision() != actual.precision() || expected.dims() != actual.dims()) return infinite;
+  if (expected.precision() != actual.precision() || expected.dims() != actual.dims())
+    return infinite;
   double magnitude = 0, difference = 0;
   for (std::int64_t i = 0; i < expected.size(); ++i) {
     const double x = expected.at(i), y = actual.at(i);
@@ -62,7 +66,9 @@ void expect_same_results(const Graph& before, const Graph& after, const std::vec
   ASSERT_EQ(expected.size(), actual.size());
   for (std::size_t i = 0; i < expected.size(); ++i)
     EXPECT_LE(relative_difference(expected[i], actual[i]), tolerance)
-        << "output " << i << " of\n" << print(before) << "\nand of\n" << print(after);
+        << "output " << i << " of\n"
+        << print(before) << "\nand of\n"
+        << print(after);
 }
 
 void expect_same_results(const Graph& before, const Graph& after, double tolerance) {

@@ -12,14 +12,16 @@ namespace burin::testing {
 
 using SymbolValues = std::map<std::string, std::int64_t>;
 
-/// Every symbol of the graph as a small number of its own: 2, 3, 5, 7, ... in the order of their names.
+/// Every symbol of the graph as a small number of its own: 2, 3, 5, 7, ... in the order of their
+/// names.
 SymbolValues small_symbols(const Graph& graph);
 
 /// Floats in [-2, 2), booleans, or small non-negative integers; the same for the same seed.
-std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbols, std::uint32_t seed = 1);
+std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbols,
+                                  std::uint32_t seed = 1);
 
-/// The largest difference, relative to the largest magnitude of the expected tensor. Infinite where types,
-/// dimensions, NaNs or infinities differ.
+/// The largest difference, relative to the largest magnitude of the expected tensor. Infinite where
+/// types, dimensions, NaNs or infinities differ.
 double relative_difference(const Tensor& expected, const Tensor& actual);
 
 /// Fails the test unless both graphs give the same for random inputs.

@@ -125,15 +125,16 @@ class Assembler : public Xbyak::CodeGenerator {
 
   void find_frame() {
     std::array<bool, kGeneralRegisters.size()> used{};
+    bool needs_scratch_slot = false;
     for (Instruction i : program_.code) {
       for_each_register(i, [&](VReg& r, bool, bool) {
         if (program_.registers[r] == RegClass::general) used.at(allocation_.physical[r]) = true;
       });
-      scratch_slot_ |= i.op == VOp::store_bool && i.temp_count == 0;
+      needs_scratch_slot |= borrows(i);
     }
     for (std::size_t r = 0; r < used.size(); ++r)
       if (used[r] && kGeneralRegisters[r].callee_saved) saved_.emplace_back(kGeneralRegisters[r].code);
-    frame_slots_ = static_cast<int>(allocation_.frame_slots) + (scratch_slot_ ? 1 : 0);
+    frame_slots_ = static_cast<int>(allocation_.frame_slots) + (needs_scratch_slot ? 1 : 0);
   }
 
   void enter() {
@@ -156,6 +157,30 @@ class Assembler : public Xbyak::CodeGenerator {
 
   Address slot(std::int64_t index) {
     return ptr[rsp + static_cast<int>(index) * vector_bytes_];
+  }
+
+  /// Whether an operation needs one more vector register than it was given.
+  bool borrows(const Instruction& i) const {
+    if (i.op == VOp::store_bool) return i.temp_count == 0;
+    const bool is_fma = i.op == VOp::fma || i.op == VOp::fnma;
+    return is_fma && i.src[1].kind != Kind::reg && i.src[2].kind != Kind::reg &&
+           index(i.dst) == index(i.src[0].reg);
+  }
+
+  /// Runs `f` with a vector register that is no operand; its value waits in the frame meanwhile.
+  template <typename F>
+  void with_borrowed(Instruction i, F&& f) {
+    std::array<bool, 32> used{};
+    for_each_register(i, [&](VReg& r, bool, bool) {
+      const bool in_vector = class_of(r) == RegClass::vector || (class_of(r) == RegClass::mask && !wide_);
+      if (in_vector) used.at(static_cast<std::size_t>(index(r))) = true;
+    });
+    const auto free = std::find(used.begin(), used.end(), false) - used.begin();
+    const Ymm scratch = full(static_cast<int>(free));
+    const Address home = slot(allocation_.frame_slots);
+    vmovaps(home, scratch);
+    f(scratch);
+    vmovaps(scratch, home);
   }
 
   // ---------------------------------------------------------------------------------------------
@@ -548,19 +573,12 @@ class Assembler : public Xbyak::CodeGenerator {
   }
 
   void store_bool(const Instruction& i) {
-    // Without a temporary register: borrow one that is not an operand, through the frame.
-    int scratch = 0;
-    const bool borrowed = i.temp_count == 0;
-    if (borrowed)
-      while (scratch == index(i.src[0].reg) ||
-             (!wide_ && i.mask != kNoReg && scratch == index(i.mask)))
-        ++scratch;
+    if (borrows(i))
+      with_borrowed(i, [&](const Ymm& scratch) { store_bool(i, Xmm(scratch.getIdx())); });
     else
-      scratch = index(temp(i, RegClass::vector));
-    const Address home = slot(allocation_.frame_slots);
-    if (borrowed) vmovaps(home, full(scratch));
-
-    const Xmm bytes(scratch);
+      store_bool(i, low(temp(i, RegClass::vector)));
+  }
+  void store_bool(const Instruction& i, const Xmm& bytes) {
     to_bytes(bytes, vec(i.src[0]));
     if (wide_ && i.mask == kNoReg)
       vmovdqu8(ptr[address(i)], bytes);
@@ -570,8 +588,6 @@ class Assembler : public Xbyak::CodeGenerator {
       vmovq(ptr[address(i)], bytes);
     else
       for_lanes_below(count(i), lanes_, [&](int n) { vpextrb(ptr[address(i, n)], bytes, n); });
-
-    if (borrowed) vmovaps(full(scratch), home);
   }
 
   /// Four lanes at a time in the low part of a register; `at` walks over the elements.
@@ -712,26 +728,32 @@ class Assembler : public Xbyak::CodeGenerator {
   static constexpr FmaForms kFnmadd{&CodeGenerator::vfnmadd132ps, &CodeGenerator::vfnmadd213ps,
                                     &CodeGenerator::vfnmadd231ps};
 
-  /// dst = a * b + c with b or c possibly in memory: the destination must be one of the registers, and
+  /// dst = a * b + c with b and c possibly in memory: the destination must be one of the registers, and
   /// memory can only be the last operand of a form.
   void fused(const Instruction& i, const FmaForms& forms) {
     const Ymm dst = vec(i.dst), a = vec(i.src[0]);
     const Source b = source(i, 1), c = source(i, 2);
-    if (!c.in_register) {
-      if (!b.in_register) fail(i, "two operands in memory");
-      if (dst == a) return (this->*forms.f213)(dst, b.reg, c.memory);
-      if (b.is(dst)) return (this->*forms.f213)(dst, a, c.memory);
-      if (c.memory.isBroadcast() || i.src[2].kind == Kind::constant)
-        vbroadcastss(dst, first_element(i, 2));
-      else
-        vmovups(dst, c.memory);
-      return (this->*forms.f231)(dst, a, b.reg);
-    }
-    if (c.is(dst)) return (this->*forms.f231)(dst, a, b.operand());
-    if (dst == a) return (this->*forms.f132)(dst, c.reg, b.operand());
-    if (b.is(dst)) return (this->*forms.f213)(dst, a, c.reg);
-    vmovaps(dst, c.reg);
+    if (!c.in_register && b.in_register && dst == a)
+      return (this->*forms.f213)(dst, b.reg, c.memory);
+    if (!c.in_register && b.is(dst)) return (this->*forms.f213)(dst, a, c.memory);
+    if (!c.in_register && dst == a)
+      return with_borrowed(i, [&](const Ymm& scratch) {
+        load_source(scratch, i, 2, c);
+        (this->*forms.f132)(dst, scratch, b.memory);
+      });
+    if (c.in_register && dst == a && !c.is(dst)) return (this->*forms.f132)(dst, c.reg, b.operand());
+    if (c.in_register && b.is(dst) && !c.is(dst)) return (this->*forms.f213)(dst, a, c.reg);
+    if (!c.is(dst)) load_source(dst, i, 2, c);
     (this->*forms.f231)(dst, a, b.operand());
+  }
+
+  void load_source(const Ymm& into, const Instruction& i, std::size_t n, const Source& s) {
+    if (s.in_register)
+      vmovaps(into, s.reg);
+    else if (i.src[n].kind == Kind::memory)
+      vmovups(into, s.memory);
+    else
+      vbroadcastss(into, first_element(i, n));
   }
 
   /// The scalar behind a splat operand.
@@ -875,8 +897,7 @@ class Assembler : public Xbyak::CodeGenerator {
   const int lanes_;
   const int vector_bytes_;
   std::vector<Reg64> saved_;
-  bool scratch_slot_ = false;  ///< one more slot behind those of the allocation, for store_bool
-  int frame_slots_ = 0;
+  int frame_slots_ = 0;  ///< those of the allocation, then one for borrowed registers
   std::deque<Xbyak::Label> labels_;
   ConstantPool pool_;
 };

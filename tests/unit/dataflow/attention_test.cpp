@@ -1,4 +1,5 @@
-// The whole pipeline over attention bodies: what is left of operations, and what masks do to whole rows.
+// The whole pipeline over attention bodies: what is left of operations, and what masks do to whole
+// rows.
 
 #include <cmath>
 #include <limits>
@@ -28,11 +29,13 @@ Graph attention(bool guarded) {
   %7 = matmul %w, %v)"
                                       : R"(
   %7 = matmul %5, %v)";
-  return parse_graph(R"(graph @attention(%q: f32[1,2,3,4], %k: f32[1,2,4,3], %v: f32[1,2,3,4], %m: f32[1,1,3,3]) {
+  return parse_graph(
+      R"(graph @attention(%q: f32[1,2,3,4], %k: f32[1,2,4,3], %v: f32[1,2,3,4], %m: f32[1,1,3,3]) {
   %2 = matmul %q, %k
   %3 = mul %2, 0.5
   %4 = add %3, %m
-  %5 = softmax %4, axis=3)" + product + R"(
+  %5 = softmax %4, axis=3)" +
+      product + R"(
   return %7
 })");
 }
@@ -48,7 +51,8 @@ TEST(AttentionPipeline, LeavesOnlyWhatLinearIrTakes) {
   const std::set<OpKind> reductions = {OpKind::ReduceSum, OpKind::ReduceMax};
   for (const NodeId id : graph.order()) {
     const OpKind op = graph.node(id).op;
-    EXPECT_TRUE(is_elementwise(op) || reductions.contains(op) || op == OpKind::Brgemm || op == OpKind::Transpose)
+    EXPECT_TRUE(is_elementwise(op) || reductions.contains(op) || op == OpKind::Brgemm ||
+                op == OpKind::Transpose)
         << info(op).name;
     EXPECT_NE(op, OpKind::Exp) << "exp2 with log2(e) in the query's factor";
     EXPECT_NE(op, OpKind::Div) << "one reciprocal a row";
@@ -57,7 +61,8 @@ TEST(AttentionPipeline, LeavesOnlyWhatLinearIrTakes) {
 
 TEST(AttentionPipeline, RowOfLowestFloatsYieldsThePlainAverage) {
   const Graph before = attention(false), after = lowered(before);
-  const auto inputs = inputs_with_mask(before, {0, 0, 0, kLowest, kLowest, kLowest, 0, kLowest, kLowest});
+  const auto inputs =
+      inputs_with_mask(before, {0, 0, 0, kLowest, kLowest, kLowest, 0, kLowest, kLowest});
   testing::expect_same_results(before, after, inputs, {});
   const Tensor result = interpret(after, inputs).front();
   const Tensor& v = inputs[2];
@@ -67,14 +72,17 @@ TEST(AttentionPipeline, RowOfLowestFloatsYieldsThePlainAverage) {
 
 TEST(AttentionPipeline, TrueInfinityStaysOne) {
   const Graph before = attention(false), after = lowered(before);
-  const auto inputs = inputs_with_mask(before, {0, 0, 0, -kInfinity, -kInfinity, -kInfinity, 0, -kInfinity, kLowest});
+  const auto inputs = inputs_with_mask(
+      before, {0, 0, 0, -kInfinity, -kInfinity, -kInfinity, 0, -kInfinity, kLowest});
   testing::expect_same_results(before, after, inputs, {});
-  EXPECT_TRUE(std::isnan(interpret(after, inputs).front().at(4))) << "no valid key: NaN, as the plain formula";
+  EXPECT_TRUE(std::isnan(interpret(after, inputs).front().at(4)))
+      << "no valid key: NaN, as the plain formula";
 }
 
 TEST(AttentionPipeline, GuardGivesZeroForRowsWithoutValidKeys) {
   const Graph before = attention(true), after = lowered(before);
-  const auto inputs = inputs_with_mask(before, {0, 0, 0, -kInfinity, -kInfinity, -kInfinity, 0, -kInfinity, kLowest});
+  const auto inputs = inputs_with_mask(
+      before, {0, 0, 0, -kInfinity, -kInfinity, -kInfinity, 0, -kInfinity, kLowest});
   testing::expect_same_results(before, after, inputs, {});
   EXPECT_EQ(interpret(after, inputs).front().at(4), 0);
 }
@@ -86,7 +94,8 @@ TEST(AttentionPipeline, GuardHidesNaNOfTheQueryAsBefore) {
   testing::expect_same_results(before, after, inputs, {});
   const Graph plain_before = attention(false), plain_after = lowered(plain_before);
   testing::expect_same_results(plain_before, plain_after, inputs, {});
-  EXPECT_TRUE(std::isnan(interpret(plain_after, inputs).front().at(4))) << "NaN does not become a number";
+  EXPECT_TRUE(std::isnan(interpret(plain_after, inputs).front().at(4)))
+      << "NaN does not become a number";
 }
 
 TEST(AttentionPipeline, BisectAndDisable) {
@@ -100,7 +109,12 @@ TEST(AttentionPipeline, BisectAndDisable) {
   for (const auto& pass : pipeline.passes()) {
     Graph after = before;
     std::vector<std::string> stages;
-    const auto timings = pipeline.run(after, {.disabled = {pass.name}, .limit = -1, .dump = [&](std::string_view stage, const std::string&) { stages.emplace_back(stage); }, .verify = true});
+    const auto timings = pipeline.run(
+        after,
+        {.disabled = {pass.name},
+         .limit = -1,
+         .dump = [&](std::string_view stage, const std::string&) { stages.emplace_back(stage); },
+         .verify = true});
     testing::expect_same_results(before, after);
     EXPECT_EQ(timings.size(), pipeline.passes().size() - (pass.required ? 0 : 1));
     ASSERT_FALSE(stages.empty());

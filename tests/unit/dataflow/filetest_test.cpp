@@ -1,4 +1,5 @@
-// Every pass as text in, text out (tests/filetests/dataflow), and by the reference interpreter before and after.
+// Every pass as text in, text out (tests/filetests/dataflow), and by the reference interpreter
+// before and after.
 
 #include <gtest/gtest.h>
 

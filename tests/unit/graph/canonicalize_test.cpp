@@ -148,7 +148,7 @@ TEST(Canonicalize, InputsAndOutputsKeepTheirNames) {
   })",
                    R"(graph @g(%x: f32[N]) {
     %b = relu %x "a"
-    %c = identity %b
+    %c = identity %b "b"
     %d = identity %x
     return %b, %c, %d, %x
   })");
@@ -230,9 +230,9 @@ TEST(Canonicalize, ExpandsThatAreNeededStay) {
     return %y
   })",
                    R"(graph @g(%x: f32[1,S]) {
-    %s0 = relu %x "y"
-    %y.shape = known i64[2] {S,S}
-    %y = expand %s0, %y.shape "y.expand"
+    %y.narrow = relu %x "y"
+    %s = known i64[2] {S,S}
+    %y = expand %y.narrow, %s "y.expand"
     return %y
   })");
 }
@@ -253,9 +253,9 @@ TEST(Canonicalize, MasksThatHideNothingAreDropped) {
     %rows = range 0, %n, 1
     %column = unsqueeze %rows, axes=[1]
     %some = greater_equal %column, 1
-    %s0 = where %mask, 0.0, -1.0 "low"
-    %low.shape = known i64[4] {B,1,S,S}
-    %low = expand %s0, %low.shape "low.expand"
+    %low.narrow = where %mask, 0.0, -1.0 "low"
+    %both.shape = known i64[4] {B,1,S,S}
+    %low = expand %low.narrow, %both.shape "low.expand"
     return %low, %some
   })");
 }
@@ -425,6 +425,9 @@ TEST(Canonicalize, RandomGraphsComputeTheSame) {
   int compared = 0;
   for (std::uint32_t seed = 0; seed < 300; ++seed) {
     const Graph graph = RandomGraph(seed).build(25);
+    // Some fit together only where nothing is in them.
+    const auto empty = [&](const char* s) { return graph.facts.proves_equal(Expr::symbol(s), 0); };
+    if (empty("B") || empty("S")) continue;
     SCOPED_TRACE(print(graph));
     Graph clean = graph;
     ASSERT_NO_THROW(canonicalize(clean)) << "seed " << seed;

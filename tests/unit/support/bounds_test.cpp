@@ -42,7 +42,8 @@ TEST(Bounds, TheEndsOfTheRangeAreNotTakenForExact) {
   EXPECT_GE((-top).high, -kPlus);
   EXPECT_GE((top * Bounds(-1, -1)).high, -kPlus);
   EXPECT_LE((Bounds(kMinus, kMinus) * Bounds(-1, -1)).low, kPlus);
-  EXPECT_EQ(Bounds(std::int64_t{1} << 62, std::int64_t{1} << 62) * Bounds(4, 4), Bounds(kPlus - 1, kPlus));
+  EXPECT_EQ(Bounds(std::int64_t{1} << 62, std::int64_t{1} << 62) * Bounds(4, 4),
+            Bounds(kPlus - 1, kPlus));
 }
 
 TEST(Bounds, OfExpressions) {

@@ -24,7 +24,8 @@ TEST(Checked, ErrorsNameSubjectAndValues) {
   EXPECT_ERROR(checked_sub<std::int64_t>(-2, kMax, "x"), "x: -2 - 9223372036854775807 overflows");
   EXPECT_ERROR(checked_mul<std::int64_t>(kMax, 2, "x"), "x: 9223372036854775807 * 2 overflows");
   EXPECT_ERROR(checked_sub<std::size_t>(1, 2, "x"), "x: 1 - 2 overflows 64 bits");
-  EXPECT_ERROR(checked_mul<std::int32_t>(1 << 16, 1 << 16, "x"), "x: 65536 * 65536 overflows 32 bits");
+  EXPECT_ERROR(checked_mul<std::int32_t>(1 << 16, 1 << 16, "x"),
+               "x: 65536 * 65536 overflows 32 bits");
 }
 
 }  // namespace

@@ -29,7 +29,8 @@ std::string text(const Expr& e) { return e.to_string(); }
 /// What the text parses to, printed again.
 std::string canonical(std::string_view e) { return Expr::parse(e).to_string(); }
 
-// ---- polynomials ----------------------------------------------------------------------------------
+// ---- polynomials
+// ----------------------------------------------------------------------------------
 
 TEST(Expr, ConstantsFold) {
   EXPECT_EQ(Expr(3) + 4, Expr(7));
@@ -66,13 +67,23 @@ TEST(Expr, EqualExpressionsHaveEqualHashes) {
 }
 
 TEST(Expr, OrderIsTotal) {
-  const std::vector<Expr> all = {0,  1, -1, kS, kT, kS + 1, kS * kT, kS * kS, min(kS, kT),
-                                 max(kS, kT), floor_div(kS, 2), floor_div(kS, 3), 2 * kS};
+  const std::vector<Expr> all = {0,
+                                 1,
+                                 -1,
+                                 kS,
+                                 kT,
+                                 kS + 1,
+                                 kS * kT,
+                                 kS * kS,
+                                 min(kS, kT),
+                                 max(kS, kT),
+                                 floor_div(kS, 2),
+                                 floor_div(kS, 3),
+                                 2 * kS};
   for (const Expr& a : all) {
     for (const Expr& b : all) {
       EXPECT_EQ(a == b, !(a < b) && !(b < a)) << text(a) << " | " << text(b);
-      for (const Expr& c : all)
-        EXPECT_TRUE(!(a < b && b < c) || a < c);
+      for (const Expr& c : all) EXPECT_TRUE(!(a < b && b < c) || a < c);
     }
   }
 }
@@ -81,7 +92,8 @@ TEST(Expr, MergesTermsGivenInAnyOrder) {
   using Node = Expr::Node;
   const Node::Factor s{{"S", {}, {}}, 1};
   const Node::Factor t{{"T", {}, {}}, 1};
-  const Expr e = Node::make({{3, {}}, {2, {t, s}}, {1, {s}}, {5, {s, t}}, {-1, {s}}, {1, {s, t, s}}});
+  const Expr e =
+      Node::make({{3, {}}, {2, {t, s}}, {1, {s}}, {5, {s, t}}, {-1, {s}}, {1, {s, t, s}}});
   EXPECT_EQ(e, kS * kS * kT + 7 * kS * kT + 3);
 }
 
@@ -101,27 +113,25 @@ TEST(Expr, RefusesToGrowWithoutLimit) {
   EXPECT_ERROR(
       [] {
         Expr sum = kS + kT + 1;
-        for (int i = 0; i < 20; ++i)
-          sum *= sum;
+        for (int i = 0; i < 20; ++i) sum *= sum;
       }(),
       "too large");
   EXPECT_ERROR(
       [] {
         Expr nested = kS;
-        for (int i = 0; i < 1000; ++i)
-          nested = floor_div(nested * nested + kT, kS + kT + i);
+        for (int i = 0; i < 1000; ++i) nested = floor_div(nested * nested + kT, kS + kT + i);
       }(),
       "too ");
   EXPECT_ERROR(
       [] {
         Expr nested = kS;
-        for (int i = 0; i < 1000; ++i)
-          nested = mod(nested + i, kT);
+        for (int i = 0; i < 1000; ++i) nested = mod(nested + i, kT);
       }(),
       "too deep");
 }
 
-// ---- questions ------------------------------------------------------------------------------------
+// ---- questions
+// ------------------------------------------------------------------------------------
 
 TEST(Expr, SymbolNames) {
   EXPECT_EQ(text(Expr::symbol("_a.b?9")), "_a.b?9");
@@ -168,7 +178,8 @@ TEST(Expr, Substitute) {
   EXPECT_ERROR(e.substitute({{"B", 0}}), "division by zero");
 }
 
-// ---- identities -----------------------------------------------------------------------------------
+// ---- identities
+// -----------------------------------------------------------------------------------
 
 TEST(ExprFold, FloorDivOfConstants) {
   EXPECT_EQ(floor_div(7, 2), Expr(3));
@@ -344,7 +355,8 @@ TEST(ExprFold, ApplyChecksItsArguments) {
   EXPECT_EQ(Expr::apply(Expr::Function::mod, {7, 4}), Expr(3));
 }
 
-// ---- text -----------------------------------------------------------------------------------------
+// ---- text
+// -----------------------------------------------------------------------------------------
 
 TEST(ExprText, Prints) {
   EXPECT_EQ(text(48 * kQ + kS * 768 - 3), "768*S + 48*q - 3");
@@ -360,7 +372,8 @@ TEST(ExprText, Prints) {
   EXPECT_EQ(text(floor_div(kS, 2) * kS * 3), "3*S*floor_div(S, 2)");
   EXPECT_EQ(text(less(kS, kT) + less_equal(kS, kT) + equal(kS, kT)),
             "less(S, T) + less_equal(S, T) + equal(S, T)");
-  EXPECT_EQ(text(select(kB, mod(kS, 8), broadcast(kS, kT))), "select(B, mod(S, 8), broadcast(S, T))");
+  EXPECT_EQ(text(select(kB, mod(kS, 8), broadcast(kS, kT))),
+            "select(B, mod(S, 8), broadcast(S, T))");
 }
 
 TEST(ExprText, Parses) {
@@ -405,27 +418,25 @@ TEST(ExprText, DeepNestingIsAnErrorNotACrash) {
   EXPECT_EQ(Expr::parse(std::string(100, '(') + "S" + std::string(100, ')')), kS);
   EXPECT_EQ(Expr::parse(std::string(1000000, '-') + "S"), kS);
   std::string calls;
-  for (int i = 0; i < 1000; ++i)
-    calls += "mod(";
+  for (int i = 0; i < 1000; ++i) calls += "mod(";
   EXPECT_ERROR(Expr::parse(calls), "nested too deeply");
 }
 
 TEST(ExprText, AsDeepAsExpressionsMayBe) {
   Expr e = kS;
-  for (std::uint32_t i = 0; i < Expr::Node::kMaxDepth; ++i)
-    e = mod(e + 1, kT);
+  for (std::uint32_t i = 0; i < Expr::Node::kMaxDepth; ++i) e = mod(e + 1, kT);
   EXPECT_EQ(e.node().depth, Expr::Node::kMaxDepth);
   EXPECT_EQ(Expr::parse(text(e)), e);
 }
 
 TEST(ExprText, LongSumsParseFast) {
   std::string sum = "S";
-  for (int i = 0; i < 200000; ++i)
-    sum += " + S";
+  for (int i = 0; i < 200000; ++i) sum += " + S";
   EXPECT_EQ(Expr::parse(sum), 200001 * kS);
 }
 
-// ---- evaluation -----------------------------------------------------------------------------------
+// ---- evaluation
+// -----------------------------------------------------------------------------------
 
 TEST(ExprEvaluate, Values) {
   const std::map<std::string, std::int64_t> values = {{"B", 2}, {"S", 31}, {"T", -7}};
@@ -461,7 +472,8 @@ TEST(ExprEvaluate, Errors) {
   EXPECT_EQ(mod(kS, kT).evaluate({{"S", kLowest}, {"T", -1}}), 0);
 }
 
-// ---- random trees ---------------------------------------------------------------------------------
+// ---- random trees
+// ---------------------------------------------------------------------------------
 
 /// How a computation ended: a value, or an error of one of two kinds.
 struct Outcome {
@@ -500,8 +512,7 @@ struct TapeRun {
 
   static std::vector<std::string> names(const test::Values& values) {
     std::vector<std::string> result;
-    for (const auto& [name, value] : values)
-      result.push_back(name);
+    for (const auto& [name, value] : values) result.push_back(name);
     return result;
   }
 };
@@ -540,8 +551,7 @@ class RandomTrees {
     SCOPED_TRACE(text(*e));
     EXPECT_EQ(Expr::parse(text(*e)), *e);
     check_substitution(*e);
-    for (int i = 0; i < kSamples; ++i)
-      check_values(tree, *e, generator_.values());
+    for (int i = 0; i < kSamples; ++i) check_values(tree, *e, generator_.values());
   }
 
   /// What cannot be built for another reason than the size of coefficients has no value.
@@ -582,8 +592,8 @@ class RandomTrees {
       ++compared_;
       EXPECT_EQ(direct.value, evaluated.value);
     }
-    // The canonical form may lose an error, but gains none, unless the expanded polynomial overflows
-    // where the factored one does not: not with small numbers.
+    // The canonical form may lose an error, but gains none, unless the expanded polynomial
+    // overflows where the factored one does not: not with small numbers.
     if (direct.is_value() && !evaluated.is_value()) {
       EXPECT_EQ(evaluated.kind, Outcome::Kind::overflow);
       EXPECT_TRUE(extreme_);
@@ -592,8 +602,7 @@ class RandomTrees {
 
   static std::string show(const test::Values& values) {
     std::string result;
-    for (const auto& [name, value] : values)
-      result += name + "=" + std::to_string(value) + " ";
+    for (const auto& [name, value] : values) result += name + "=" + std::to_string(value) + " ";
     return result;
   }
 
@@ -614,7 +623,8 @@ TEST(ExprRandom, ThreeWaysToEvaluateAgreeOnDeepTrees) {
   options.depth = 6;
   options.lowest = -1;
   options.highest = 2;
-  RandomTrees(test::seed_for("ExprRandom.ThreeWaysToEvaluateAgreeOnDeepTrees"), options).check(1000);
+  RandomTrees(test::seed_for("ExprRandom.ThreeWaysToEvaluateAgreeOnDeepTrees"), options)
+      .check(1000);
 }
 
 TEST(ExprRandom, ThreeWaysToEvaluateAgreeAtTheEndsOfTheRange) {

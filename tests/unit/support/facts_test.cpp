@@ -57,7 +57,8 @@ TEST(Facts, NothingIsKnownWithoutAssumptions) {
   EXPECT_FALSE(a.proves_at_least("5", 6));
 }
 
-// ---- equalities -----------------------------------------------------------------------------------
+// ---- equalities
+// -----------------------------------------------------------------------------------
 
 TEST(Facts, EqualSymbols) {
   Assumptions a;
@@ -99,8 +100,7 @@ TEST(Facts, SymbolsEqualToConstantsAndExpressions) {
 TEST(Facts, EqualitiesChain) {
   Assumptions a;
   a.equal("A", "B").equal("C", "D").equal("B", "C").equal("D", "4");
-  for (const char* symbol : {"A", "B", "C", "D"})
-    EXPECT_EQ(a.simplify(symbol), "4");
+  for (const char* symbol : {"A", "B", "C", "D"}) EXPECT_EQ(a.simplify(symbol), "4");
   EXPECT_EQ(a.checks(), 4U);
 }
 
@@ -179,7 +179,8 @@ TEST(Facts, ContradictionsWithEarlierAssumptions) {
   Assumptions a;
   a.at_least("S", 5).divides("4", "T").equal("U*V", "6").at_least("A + B", 3);
   EXPECT_ERROR(a.equal("S", "4"), "can never hold");
-  EXPECT_ERROR(a.equal("T", "7"), "equality: contradicts other assumptions: 4 would have to divide 7");
+  EXPECT_ERROR(a.equal("T", "7"),
+               "equality: contradicts other assumptions: 4 would have to divide 7");
   a.equal("U", "2");
   EXPECT_EQ(a.simplify("V"), "3");
   a.equal("A", "1");
@@ -191,7 +192,8 @@ TEST(Facts, ContradictionsWithEarlierAssumptions) {
   EXPECT_EQ(b.simplify("U"), "W*W");  // as it was
 }
 
-// ---- divisibility ---------------------------------------------------------------------------------
+// ---- divisibility
+// ---------------------------------------------------------------------------------
 
 TEST(Facts, Divisibility) {
   Assumptions a;
@@ -266,7 +268,8 @@ TEST(Facts, DivisibilityFollowsEqualities) {
   EXPECT_FALSE(a.proves_divides("4", "U"));
 }
 
-// ---- bounds ---------------------------------------------------------------------------------------
+// ---- bounds
+// ---------------------------------------------------------------------------------------
 
 TEST(Facts, LowerBounds) {
   Assumptions a;
@@ -333,7 +336,8 @@ TEST(Facts, ExtremeBoundsDoNotOverflow) {
   EXPECT_FALSE(a.proves_equal("9223372036854775807*S", "-9223372036854775807*S"));
 }
 
-// ---- random facts ---------------------------------------------------------------------------------
+// ---- random facts
+// ---------------------------------------------------------------------------------
 
 /// Facts that hold for certain values of the symbols: whatever is derived must hold for them, too,
 /// and no contradiction may be found.
@@ -343,10 +347,8 @@ class RandomFacts {
       : generator_(random, options()), values_(generator_.values()) {}
 
   void check() {
-    for (int i = 0; i < 8; ++i)
-      assume();
-    for (int i = 0; i < 20; ++i)
-      question();
+    for (int i = 0; i < 8; ++i) assume();
+    for (int i = 0; i < 20; ++i) question();
   }
   int simplified() const { return simplified_; }
   int proven() const { return proven_; }
@@ -380,15 +382,15 @@ class RandomFacts {
     const Valued a = valued();
     const Valued b = generator_.one_in(2) ? valued() : symbol();
     switch (generator_.between(0, 3)) {
-    case 0: facts_.assume_equal(b.e, a.e + (b.value - a.value), "fact"); break;
-    case 1: facts_.assume_at_least(a.e, a.value - generator_.between(0, 3), "fact"); break;
-    case 2:
-      if (b.value != 0 && a.value % b.value == 0) facts_.assume_divides(b.e, a.e, "fact");
-      break;
-    default: {
-      const std::int64_t d = generator_.between(2, 6);
-      if (b.value % d == 0) facts_.assume_divides(d, b.e, "fact");
-    }
+      case 0: facts_.assume_equal(b.e, a.e + (b.value - a.value), "fact"); break;
+      case 1: facts_.assume_at_least(a.e, a.value - generator_.between(0, 3), "fact"); break;
+      case 2:
+        if (b.value != 0 && a.value % b.value == 0) facts_.assume_divides(b.e, a.e, "fact");
+        break;
+      default: {
+        const std::int64_t d = generator_.between(2, 6);
+        if (b.value % d == 0) facts_.assume_divides(d, b.e, "fact");
+      }
     }
   }
 
@@ -403,7 +405,8 @@ class RandomFacts {
     const Valued b = valued();
     const Expr simple = facts_.simplify(a.e);
     simplified_ += simple == a.e ? 0 : 1;
-    EXPECT_EQ(simple.evaluate(values_), a.value) << show(a.e) << "\nsimplified: " << simple.to_string();
+    EXPECT_EQ(simple.evaluate(values_), a.value)
+        << show(a.e) << "\nsimplified: " << simple.to_string();
     EXPECT_EQ(facts_.simplify(simple), simple) << show(a.e);
     if (facts_.proves_equal(a.e, b.e)) {
       EXPECT_EQ(a.value, b.value) << show(a.e - b.e);
@@ -423,10 +426,8 @@ class RandomFacts {
 
   std::string show(const Expr& expression) const {
     std::string text = expression.to_string();
-    for (const auto& [name, value] : values_)
-      text += "\n" + name + " = " + std::to_string(value);
-    for (const Facts::Check& check : facts_.checks())
-      text += "\n" + check.to_string();
+    for (const auto& [name, value] : values_) text += "\n" + name + " = " + std::to_string(value);
+    for (const Facts::Check& check : facts_.checks()) text += "\n" + check.to_string();
     return text;
   }
 

@@ -18,16 +18,16 @@ namespace burin::test {
 /// A seed that is new at each run, or that of the environment variable BURIN_SEED. Prints it.
 inline std::uint64_t seed_for(const char* test) {
   const char* given = std::getenv("BURIN_SEED");
-  const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10)
-                                              : std::random_device{}();
+  const std::uint64_t seed =
+      given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
   std::cout << test << ": BURIN_SEED=" << seed << std::endl;
   return seed;
 }
 
 using Values = std::map<std::string, std::int64_t>;
 
-/// An expression as it was written, before any canonical form. It evaluates without help of the code
-/// under test.
+/// An expression as it was written, before any canonical form. It evaluates without help of the
+/// code under test.
 struct Tree {
   enum class Kind : std::uint8_t { constant, symbol, add, sub, mul, ceil_div, function };
   Kind kind{};
@@ -36,8 +36,8 @@ struct Tree {
   Expr::Function function{};
   std::vector<Tree> children;
 
-  /// Throws std::overflow_error, or std::domain_error for a division by zero and for dimensions that
-  /// do not broadcast.
+  /// Throws std::overflow_error, or std::domain_error for a division by zero and for dimensions
+  /// that do not broadcast.
   std::int64_t evaluate(const Values& values) const;
   Expr build() const;
 };
@@ -65,12 +65,12 @@ inline std::int64_t mul(std::int64_t a, std::int64_t b) {
 
 __extension__ using Wide = __int128;
 
-/// From the definition: the largest q with q*b <= a for a positive b, with q*b >= a for a negative one.
+/// From the definition: the largest q with q*b <= a for a positive b, with q*b >= a for a negative
+/// one.
 inline std::int64_t floor_div(std::int64_t a, std::int64_t b) {
   if (b == 0) throw std::domain_error("division by zero");
   Wide q = static_cast<Wide>(a) / b;
-  while (b > 0 ? q * b > a : q * b < a)
-    --q;
+  while (b > 0 ? q * b > a : q * b < a) --q;
   if (q > std::numeric_limits<std::int64_t>::max()) throw std::overflow_error("overflow");
   return static_cast<std::int64_t>(q);
 }
@@ -87,15 +87,15 @@ inline std::int64_t broadcast(std::int64_t a, std::int64_t b) {
 
 inline std::int64_t apply(Expr::Function function, const std::vector<std::int64_t>& v) {
   switch (function) {
-  case Expr::Function::floor_div: return floor_div(v[0], v[1]);
-  case Expr::Function::mod: return mod(v[0], v[1]);
-  case Expr::Function::min: return v[0] < v[1] ? v[0] : v[1];
-  case Expr::Function::max: return v[0] > v[1] ? v[0] : v[1];
-  case Expr::Function::less: return v[0] < v[1] ? 1 : 0;
-  case Expr::Function::less_equal: return v[0] <= v[1] ? 1 : 0;
-  case Expr::Function::equal: return v[0] == v[1] ? 1 : 0;
-  case Expr::Function::select: return v[0] != 0 ? v[1] : v[2];
-  case Expr::Function::broadcast: return broadcast(v[0], v[1]);
+    case Expr::Function::floor_div: return floor_div(v[0], v[1]);
+    case Expr::Function::mod: return mod(v[0], v[1]);
+    case Expr::Function::min: return v[0] < v[1] ? v[0] : v[1];
+    case Expr::Function::max: return v[0] > v[1] ? v[0] : v[1];
+    case Expr::Function::less: return v[0] < v[1] ? 1 : 0;
+    case Expr::Function::less_equal: return v[0] <= v[1] ? 1 : 0;
+    case Expr::Function::equal: return v[0] == v[1] ? 1 : 0;
+    case Expr::Function::select: return v[0] != 0 ? v[1] : v[2];
+    case Expr::Function::broadcast: return broadcast(v[0], v[1]);
   }
   throw std::logic_error("unknown function");
 }
@@ -105,17 +105,15 @@ inline std::int64_t apply(Expr::Function function, const std::vector<std::int64_
 inline std::int64_t Tree::evaluate(const Values& values) const {
   std::vector<std::int64_t> v;
   v.reserve(children.size());
-  for (const Tree& child : children)
-    v.push_back(child.evaluate(values));
+  for (const Tree& child : children) v.push_back(child.evaluate(values));
   switch (kind) {
-  case Kind::constant: return value;
-  case Kind::symbol: return values.at(name);
-  case Kind::add: return detail::add(v[0], v[1]);
-  case Kind::sub: return detail::sub(v[0], v[1]);
-  case Kind::mul: return detail::mul(v[0], v[1]);
-  case Kind::ceil_div:
-    return detail::floor_div(detail::sub(detail::add(v[0], v[1]), 1), v[1]);
-  case Kind::function: return detail::apply(function, v);
+    case Kind::constant: return value;
+    case Kind::symbol: return values.at(name);
+    case Kind::add: return detail::add(v[0], v[1]);
+    case Kind::sub: return detail::sub(v[0], v[1]);
+    case Kind::mul: return detail::mul(v[0], v[1]);
+    case Kind::ceil_div: return detail::floor_div(detail::sub(detail::add(v[0], v[1]), 1), v[1]);
+    case Kind::function: return detail::apply(function, v);
   }
   throw std::logic_error("unknown kind");
 }
@@ -123,16 +121,15 @@ inline std::int64_t Tree::evaluate(const Values& values) const {
 inline Expr Tree::build() const {
   std::vector<Expr> e;
   e.reserve(children.size());
-  for (const Tree& child : children)
-    e.push_back(child.build());
+  for (const Tree& child : children) e.push_back(child.build());
   switch (kind) {
-  case Kind::constant: return value;
-  case Kind::symbol: return Expr::symbol(name);
-  case Kind::add: return e[0] + e[1];
-  case Kind::sub: return e[0] - e[1];
-  case Kind::mul: return e[0] * e[1];
-  case Kind::ceil_div: return ceil_div(e[0], e[1]);
-  case Kind::function: return Expr::apply(function, e);
+    case Kind::constant: return value;
+    case Kind::symbol: return Expr::symbol(name);
+    case Kind::add: return e[0] + e[1];
+    case Kind::sub: return e[0] - e[1];
+    case Kind::mul: return e[0] * e[1];
+    case Kind::ceil_div: return ceil_div(e[0], e[1]);
+    case Kind::function: return Expr::apply(function, e);
   }
   throw std::logic_error("unknown kind");
 }
@@ -175,10 +172,10 @@ class TreeGenerator {
     constexpr auto kLowest = std::numeric_limits<std::int64_t>::min();
     constexpr auto kHighest = std::numeric_limits<std::int64_t>::max();
     switch (between(0, 3)) {
-    case 0: return between(kLowest, kLowest + 2);
-    case 1: return between(kHighest - 2, kHighest);
-    case 2: return between(kLowest, kHighest);
-    default: return between(-3, 3);
+      case 0: return between(kLowest, kLowest + 2);
+      case 1: return between(kHighest - 2, kHighest);
+      case 2: return between(kLowest, kHighest);
+      default: return between(-3, 3);
     }
   }
 
@@ -199,12 +196,12 @@ class TreeGenerator {
   Tree tree(int depth) {
     if (depth == 0 || one_in(8)) return leaf();
     switch (between(0, 7)) {
-    case 0:
-    case 1: return {Kind::add, 0, {}, {}, {tree(depth - 1), tree(depth - 1)}};
-    case 2: return {Kind::sub, 0, {}, {}, {tree(depth - 1), tree(depth - 1)}};
-    case 3: return {Kind::mul, 0, {}, {}, {tree(depth - 1), leaf()}};
-    case 4: return {Kind::mul, 0, {}, {}, {tree(depth - 1), tree(depth - 1)}};
-    default: return function(depth);
+      case 0:
+      case 1: return {Kind::add, 0, {}, {}, {tree(depth - 1), tree(depth - 1)}};
+      case 2: return {Kind::sub, 0, {}, {}, {tree(depth - 1), tree(depth - 1)}};
+      case 3: return {Kind::mul, 0, {}, {}, {tree(depth - 1), leaf()}};
+      case 4: return {Kind::mul, 0, {}, {}, {tree(depth - 1), tree(depth - 1)}};
+      default: return function(depth);
     }
   }
 
@@ -212,12 +209,12 @@ class TreeGenerator {
     using Function = Expr::Function;
     const auto choice = static_cast<Function>(between(0, 8));
     switch (choice) {
-    case Function::floor_div:
-    case Function::mod: return division(choice, depth);
-    case Function::select:
-      return {Kind::function, 0, {}, choice, {tree(depth - 1), tree(depth - 1), tree(depth - 1)}};
-    case Function::broadcast: return dimension(depth);
-    default: return {Kind::function, 0, {}, choice, {tree(depth - 1), tree(depth - 1)}};
+      case Function::floor_div:
+      case Function::mod: return division(choice, depth);
+      case Function::select:
+        return {Kind::function, 0, {}, choice, {tree(depth - 1), tree(depth - 1), tree(depth - 1)}};
+      case Function::broadcast: return dimension(depth);
+      default: return {Kind::function, 0, {}, choice, {tree(depth - 1), tree(depth - 1)}};
     }
   }
 
@@ -237,7 +234,10 @@ class TreeGenerator {
       return one_in(4) ? constant_leaf(one_in(2) ? 1 : options_.dimension)
                        : symbol_leaf(options_.dimensions);
     }
-    return {Kind::function, 0, {}, Expr::Function::broadcast,
+    return {Kind::function,
+            0,
+            {},
+            Expr::Function::broadcast,
             {dimension(depth - 1), dimension(depth - 1)}};
   }
 

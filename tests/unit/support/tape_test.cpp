@@ -82,14 +82,15 @@ TEST(Tape, CommonPartsAreComputedOnce) {
 TEST(Tape, PrintsItsInstructions) {
   Tape tape({"B", "S"});
   tape.add(Expr::parse("B*S*768 + select(B, S, 3)"));
-  EXPECT_EQ(tape.to_string(), "%0 = symbol B\n"
-                              "%1 = symbol S\n"
-                              "%2 = mul %0, %1\n"
-                              "%3 = constant 768\n"
-                              "%4 = mul %2, %3\n"
-                              "%5 = constant 3\n"
-                              "%6 = select %0, %1, %5\n"
-                              "%7 = add %4, %6\n");
+  EXPECT_EQ(tape.to_string(),
+            "%0 = symbol B\n"
+            "%1 = symbol S\n"
+            "%2 = mul %0, %1\n"
+            "%3 = constant 768\n"
+            "%4 = mul %2, %3\n"
+            "%5 = constant 3\n"
+            "%6 = select %0, %1, %5\n"
+            "%7 = add %4, %6\n");
 }
 
 TEST(Tape, ErrorsSayOperationAndValues) {
@@ -136,8 +137,8 @@ TEST(Tape, ManyExpressionsTogether) {
     EXPECT_EQ(tape.register_count(), 5 + instructions);
     const test::Values values = generator.values();
     try {
-      const std::vector<std::int64_t> registers =
-          run(tape, {values.at("B"), values.at("S"), values.at("T"), values.at("n"), values.at("q")});
+      const std::vector<std::int64_t> registers = run(
+          tape, {values.at("B"), values.at("S"), values.at("T"), values.at("n"), values.at("q")});
       for (const auto& [e, slot] : all)
         EXPECT_EQ(registers[slot], e.evaluate(values)) << e.to_string();
     } catch (const Error&) {

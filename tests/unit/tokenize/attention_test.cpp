@@ -1,5 +1,5 @@
-// What the tokenizer makes of attentions: every form gives one body with the transposes and repeats in it, and the
-// same results.
+// What the tokenizer makes of attentions: every form gives one body with the transposes and repeats
+// in it, and the same results.
 
 #include "burin/tokenize.h"
 
@@ -16,7 +16,8 @@ struct Tokenized {
 };
 
 /// Canonicalizes and tokenizes; checks that results stay.
-Tokenized run(const std::string& text, const TokenizeOptions& options = {.attention = true, .elementwise = false}) {
+Tokenized run(const std::string& text,
+              const TokenizeOptions& options = {.attention = true, .elementwise = false}) {
   const Graph before = parse_graph(text);
   Graph graph = before;
   canonicalize(graph);
@@ -27,23 +28,28 @@ Tokenized run(const std::string& text, const TokenizeOptions& options = {.attent
   return {std::move(graph), std::move(report)};
 }
 
-const Graph& body(const Tokenized& t, std::size_t i = 0) { return *t.graph.node(t.report.subgraphs.at(i).node).body; }
+const Graph& body(const Tokenized& t, std::size_t i = 0) {
+  return *t.graph.node(t.report.subgraphs.at(i).node).body;
+}
 
 /// The operations of the body, in order: "transpose matmul mul softmax matmul".
 std::string operations(const Graph& graph) {
   std::string text;
-  for (const NodeId id : graph.order()) text += (text.empty() ? "" : " ") + std::string(info(graph.node(id).op).text);
+  for (const NodeId id : graph.order())
+    text += (text.empty() ? "" : " ") + std::string(info(graph.node(id).op).text);
   return text;
 }
 
 std::string input_shapes(const Graph& graph) {
   std::string text;
-  for (const ValueId id : graph.inputs) text += (text.empty() ? "" : " ") + to_string(graph.value(id).shape);
+  for (const ValueId id : graph.inputs)
+    text += (text.empty() ? "" : " ") + to_string(graph.value(id).shape);
   return text;
 }
 
 TEST(TokenizeAttention, BertTakesTransposesIn) {
-  const auto t = run(R"(graph @bert(%q: f32[B,S,24], %k: f32[B,S,24], %v: f32[B,S,24], %m: f32[B,1,1,S]) {
+  const auto t =
+      run(R"(graph @bert(%q: f32[B,S,24], %k: f32[B,S,24], %v: f32[B,S,24], %m: f32[B,1,1,S]) {
     %h = known i64[4] {B,S,3,8}
     %q4 = reshape %q, %h
     %k4 = reshape %k, %h
@@ -63,14 +69,18 @@ TEST(TokenizeAttention, BertTakesTransposesIn) {
   })");
   EXPECT_EQ(t.report.attentions_total, 1);
   ASSERT_EQ(t.report.attentions_carved, 1);
-  EXPECT_EQ(operations(body(t)), "transpose transpose matmul mul add softmax transpose matmul transpose");
+  EXPECT_EQ(operations(body(t)),
+            "transpose transpose matmul mul add softmax transpose matmul transpose");
   EXPECT_EQ(input_shapes(body(t)), "[B,S,3,8] [B,S,3,8] [B,1,1,S] [B,S,3,8]");
   EXPECT_EQ(t.report.subgraphs[0].kind, "sdpa");
-  EXPECT_EQ(t.report.subgraphs[0].nodes, (std::vector<std::string>{"qt", "kt", "vt", "scores", "scaled", "masked", "p", "o", "ot"}));
+  EXPECT_EQ(
+      t.report.subgraphs[0].nodes,
+      (std::vector<std::string>{"qt", "kt", "vt", "scores", "scaled", "masked", "p", "o", "ot"}));
 }
 
 TEST(TokenizeAttention, GroupedHeadsEnterOnce) {
-  const auto t = run(R"(graph @gqa(%q: f32[B,12,S,8], %k: f32[B,4,T,8], %v: f32[B,T,4,8], %c: f32[1]) {
+  const auto t =
+      run(R"(graph @gqa(%q: f32[B,12,S,8], %k: f32[B,4,T,8], %v: f32[B,T,4,8], %c: f32[1]) {
     %e = known i64[5] {B,4,3,T,8}
     %h = known i64[4] {B,12,T,8}
     %k5 = unsqueeze %k, axes=[2]
@@ -91,8 +101,10 @@ TEST(TokenizeAttention, GroupedHeadsEnterOnce) {
     return %o
   })");
   ASSERT_EQ(t.report.attentions_carved, 1);
-  EXPECT_EQ(operations(body(t)), "mul repeat transpose mul matmul softmax is_nan where repeat transpose matmul");
-  EXPECT_EQ(input_shapes(body(t)), "[B,12,S,8] [1] [B,4,T,8] [B,T,4,8]") << "the factor is an input too";
+  EXPECT_EQ(operations(body(t)),
+            "mul repeat transpose mul matmul softmax is_nan where repeat transpose matmul");
+  EXPECT_EQ(input_shapes(body(t)), "[B,12,S,8] [1] [B,4,T,8] [B,T,4,8]")
+      << "the factor is an input too";
 }
 
 TEST(TokenizeAttention, OneKeyHeadIsABroadcast) {
@@ -118,7 +130,8 @@ TEST(TokenizeAttention, OneKeyHeadIsABroadcast) {
 
 TEST(TokenizeAttention, MergedBatchIsSplitAgain) {
   // BLOOM: three dimensions for the products, four for the mask.
-  const auto t = run(R"(graph @bloom(%q: f32[B,S,4,8], %k: f32[B,S,4,8], %v: f32[B,S,4,8], %alibi: f32[4*B,1,S], %m: f32[B,1,S,S]) {
+  const auto t = run(
+      R"(graph @bloom(%q: f32[B,S,4,8], %k: f32[B,S,4,8], %v: f32[B,S,4,8], %alibi: f32[4*B,1,S], %m: f32[B,1,S,S]) {
     %flat = known i64[3] {4*B,S,8}
     %full = known i64[4] {B,4,S,S}
     %flats = known i64[3] {4*B,S,S}
@@ -143,7 +156,8 @@ TEST(TokenizeAttention, MergedBatchIsSplitAgain) {
     return %ot
   })");
   ASSERT_EQ(t.report.attentions_carved, 1);
-  EXPECT_EQ(operations(body(t)), "transpose transpose matmul mul add add softmax transpose matmul transpose");
+  EXPECT_EQ(operations(body(t)),
+            "transpose transpose matmul mul add add softmax transpose matmul transpose");
   EXPECT_EQ(input_shapes(body(t)), "[B,S,4,8] [B,S,4,8] [B,4,1,S] [B,1,S,S] [B,S,4,8]");
 }
 
@@ -162,7 +176,8 @@ TEST(TokenizeAttention, BatchThatStaysMergedIsMergedOutside) {
 }
 
 TEST(TokenizeAttention, AnyChainBetween) {
-  const auto t = run(R"(graph @chain(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8], %c: bool[S,T], %b: f32[S,T]) {
+  const auto t = run(
+      R"(graph @chain(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8], %c: bool[S,T], %b: f32[S,T]) {
     %0 = matmul %q, %k
     %1 = mul %0, 0.02
     %2 = tanh %1
@@ -213,18 +228,24 @@ TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
       %0 = matmul %q, %k
       )" + between + R"(
       %o = matmul %p, %v
-      return %o)" + output + "\n}");
+      return %o)" + output +
+                       "\n}");
     EXPECT_EQ(t.report.attentions_total, 1);
     EXPECT_EQ(t.report.attentions_carved, 0);
     return t.report.rejected.empty() ? std::string() : t.report.rejected.front().reason;
   };
-  EXPECT_EQ(reason("%p = softmax %0, axis=2", ", %p"), "'p', scores or probabilities, is an output of the model");
+  EXPECT_EQ(reason("%p = softmax %0, axis=2", ", %p"),
+            "'p', scores or probabilities, is an output of the model");
   EXPECT_EQ(reason("%p = softmax %0, axis=1"), "the Softmax is not over the last axis");
-  EXPECT_EQ(reason("%r = reduce_max %0, axes=[2], keepdims=1\n%d = sub %0, %r\n%p = softmax %d, axis=2"),
-            "ReduceMax 'r' uses scores or probabilities");
-  EXPECT_NE(reason("%t = transpose %0, perm=[0,2,1]\n%p = softmax %t, axis=2").find("stands between the scores and the Softmax"),
+  EXPECT_EQ(
+      reason("%r = reduce_max %0, axes=[2], keepdims=1\n%d = sub %0, %r\n%p = softmax %d, axis=2"),
+      "ReduceMax 'r' uses scores or probabilities");
+  EXPECT_NE(reason("%t = transpose %0, perm=[0,2,1]\n%p = softmax %t, axis=2")
+                .find("stands between the scores and the Softmax"),
             std::string::npos);
-  EXPECT_NE(reason("%h = cast %0, to=\"f16\"\n%x = cast %h, to=\"f32\"\n%p = softmax %x, axis=2").find("Cast"), std::string::npos);
+  EXPECT_NE(reason("%h = cast %0, to=\"f16\"\n%x = cast %h, to=\"f32\"\n%p = softmax %x, axis=2")
+                .find("Cast"),
+            std::string::npos);
 }
 
 TEST(TokenizeAttention, ClassifierIsNoAttention) {
@@ -243,7 +264,8 @@ TEST(TokenizeAttention, CanBeSwitchedOff) {
     %p = softmax %0, axis=2
     %o = matmul %p, %v
     return %o
-  })", {.attention = false, .elementwise = false});
+  })",
+                     {.attention = false, .elementwise = false});
   EXPECT_TRUE(t.report.subgraphs.empty());
 }
 

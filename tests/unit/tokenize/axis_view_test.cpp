@@ -17,7 +17,8 @@ std::string text(const AxisView& view) {
   for (const AxisView::Group& group : view.groups()) {
     std::string axes;
     for (const AxisView::Axis& axis : group)
-      axes += (axes.empty() ? "" : " ") + (axis.is_repeated() ? "x" + axis.size.to_string() : std::to_string(axis.source));
+      axes += (axes.empty() ? "" : " ") +
+              (axis.is_repeated() ? "x" + axis.size.to_string() : std::to_string(axis.source));
     result += (result.empty() ? "{" : " {") + axes + "}";
   }
   return result;

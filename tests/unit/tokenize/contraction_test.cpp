@@ -29,7 +29,8 @@ TEST(Contraction, PairwiseConvexGroupsMayStillMakeACycle) {
   contraction.merge(a1, a2);
   EXPECT_TRUE(contraction.makes_cycle(b1, b2));
   EXPECT_THROW(contraction.merge(b1, b2), std::runtime_error);
-  EXPECT_FALSE(contraction.makes_cycle(a1, b1)) << "an edge between the two is no cycle: they become one";
+  EXPECT_FALSE(contraction.makes_cycle(a1, b1))
+      << "an edge between the two is no cycle: they become one";
 }
 
 TEST(Contraction, PathAroundIsACycle) {
@@ -41,7 +42,8 @@ TEST(Contraction, PathAroundIsACycle) {
     return %d
   })");
   Contraction contraction(graph);
-  const NodeId a = node_of(graph, "a"), b = node_of(graph, "b"), c = node_of(graph, "c"), d = node_of(graph, "d");
+  const NodeId a = node_of(graph, "a"), b = node_of(graph, "b"), c = node_of(graph, "c"),
+               d = node_of(graph, "d");
   EXPECT_TRUE(contraction.makes_cycle(a, c));
   EXPECT_TRUE(contraction.makes_cycle(a, d));
   contraction.merge(a, b);

@@ -34,7 +34,8 @@ std::vector<Names> groups(const TokenizeReport& report) {
 
 std::string reason_for(const TokenizeReport& report, const std::string& node) {
   for (const Rejection& rejection : report.rejected)
-    if (std::find(rejection.nodes.begin(), rejection.nodes.end(), node) != rejection.nodes.end()) return rejection.reason;
+    if (std::find(rejection.nodes.begin(), rejection.nodes.end(), node) != rejection.nodes.end())
+      return rejection.reason;
   return "";
 }
 
@@ -93,7 +94,8 @@ TEST(TokenizeElementwise, ReductionThatDropsItsAxisEndsAGroup) {
 }
 
 TEST(TokenizeElementwise, ContractedGroupsMakeNoCycle) {
-  // {a1, a2} and {b1, b2} are convex one by one; the second pair is tested against the first as contracted.
+  // {a1, a2} and {b1, b2} are convex one by one; the second pair is tested against the first as
+  // contracted.
   const auto t = run(R"(graph @g(%x: f32[B,96], %w: f32[96,96]) {
     %a1 = exp %x
     %a2 = tanh %x
@@ -108,7 +110,8 @@ TEST(TokenizeElementwise, ContractedGroupsMakeNoCycle) {
 }
 
 TEST(TokenizeElementwise, WhatIsLeftAndWhy) {
-  const auto t = run(R"(graph @g(%x: f32[B,S], %y: f32[B,T], %i: i64[S], %z: f32[B,S,8], %w: f32[2,8]) {
+  const auto t =
+      run(R"(graph @g(%x: f32[B,S], %y: f32[B,T], %i: i64[S], %z: f32[B,S,8], %w: f32[2,8]) {
     %j = add %i, %i
     %k = mul %j, %j
     %one = exp %x
@@ -139,7 +142,8 @@ TEST(TokenizeElementwise, NoLimitOnOperationsAndInputs) {
   const Shape shape = {Expr::symbol("B"), 96};
   ValueId sum = builder.input("x", Precision::f32, shape);
   for (int i = 0; i < 100; ++i)
-    sum = builder.op(OpKind::Add, {builder.op(OpKind::Tanh, {sum}), builder.input("y" + std::to_string(i), Precision::f32, shape)});
+    sum = builder.op(OpKind::Add, {builder.op(OpKind::Tanh, {sum}),
+                                   builder.input("y" + std::to_string(i), Precision::f32, shape)});
   builder.output(sum);
   Graph graph = builder.build();
   const TokenizeReport report = tokenize(graph);

@@ -201,11 +201,12 @@ void expect_lanes(const Lanes& got, const Lanes& expected, VOp op, const std::st
 /// Where the destination goes, and what the second source is.
 enum class Form { fresh, onto_0, onto_1, onto_2, same_sources, constant, constant_onto_0, memory,
                   memory_onto_0, memory_onto_2, splat, splat_onto_0, constant_2, constant_2_onto_0,
-                  constant_2_onto_1 };
+                  constant_2_onto_1, constants, constants_onto_0 };
 constexpr Form kForms[] = {Form::fresh, Form::onto_0, Form::onto_1, Form::onto_2, Form::same_sources,
                            Form::constant, Form::constant_onto_0, Form::memory, Form::memory_onto_0,
                            Form::memory_onto_2, Form::splat, Form::splat_onto_0, Form::constant_2,
-                           Form::constant_2_onto_0, Form::constant_2_onto_1};
+                           Form::constant_2_onto_0, Form::constant_2_onto_1, Form::constants,
+                           Form::constants_onto_0};
 
 bool applies(Form form, const OpCase& c, Isa isa) {
   const bool flexible = info(c.op).flexible[1];
@@ -224,7 +225,9 @@ bool applies(Form form, const OpCase& c, Isa isa) {
     case Form::splat_onto_0: return flexible && isa == Isa::avx512;
     case Form::constant_2:
     case Form::constant_2_onto_0:
-    case Form::constant_2_onto_1: return c.op == VOp::fma || c.op == VOp::fnma;
+    case Form::constant_2_onto_1:
+    case Form::constants:
+    case Form::constants_onto_0: return c.op == VOp::fma || c.op == VOp::fnma;
   }
   return false;
 }
@@ -259,6 +262,8 @@ void check(const OpCase& c, Form form, Isa isa, Registers registers, Inputs& inp
     case Form::constant_2:
     case Form::constant_2_onto_0:
     case Form::constant_2_onto_1: i.src[2] = constant_bits(constant_word); break;
+    case Form::constants:
+    case Form::constants_onto_0: i.src[1] = i.src[2] = constant_bits(constant_word); break;
     default: break;
   }
   switch (form) {
@@ -266,6 +271,7 @@ void check(const OpCase& c, Form form, Isa isa, Registers registers, Inputs& inp
     case Form::constant_onto_0:
     case Form::memory_onto_0:
     case Form::splat_onto_0:
+    case Form::constants_onto_0:
     case Form::constant_2_onto_0: i.dst = in[0]; break;
     case Form::onto_1:
     case Form::constant_2_onto_1: i.dst = in[1]; break;

@@ -1,0 +1,126 @@
+#include "benchmarks/support/subgraphs.h"
+
+#include <cmath>
+#include <random>
+
+#include "burin/error.h"
+
+namespace burin::bench {
+namespace {
+
+using Ints = std::vector<std::int64_t>;
+
+ValueId transpose(GraphBuilder& b, ValueId x, Ints perm) { return b.op(OpKind::Transpose, {x}, {{"perm", std::move(perm)}}); }
+
+ValueId cheap_op(GraphBuilder& b, const std::string& name, ValueId x) {
+  constexpr float kAddend = 0.25F, kFactor = 1.5F;
+  if (name == "add") return b.op(OpKind::Add, {x, b.scalar(kAddend)});
+  if (name == "mul") return b.op(OpKind::Mul, {x, b.scalar(kFactor)});
+  if (name == "relu") return b.op(OpKind::Relu, {x});
+  if (name == "abs") return b.op(OpKind::Abs, {x});
+  if (name == "neg") return b.op(OpKind::Neg, {x});
+  throw Error("unknown operation of a chain: " + name);
+}
+
+Tensor random_tensor(const Dims& dims, std::mt19937_64& random) {
+  Tensor t = Tensor::zeros(Precision::f32, dims);
+  std::normal_distribution<float> normal;
+  for (std::int64_t i = 0; i < t.size(); ++i) t.mutable_as<float>()[i] = normal(random);
+  return t;
+}
+
+}  // namespace
+
+const char* to_string(Mask mask) { return mask == Mask::none ? "none" : mask == Mask::key ? "key" : "full"; }
+
+Graph attention(const AttentionShape& s, Mask mask, bool dynamic, const std::vector<std::string>& chain) {
+  GraphBuilder b("attention");
+  const Expr batch = dynamic ? Expr::symbol("B") : Expr(s.batch), sequence = dynamic ? Expr::symbol("S") : Expr(s.sequence);
+  const Shape shape = {batch, sequence, s.heads, s.head_size};
+  const ValueId q = b.input("q", Precision::f32, shape), k = b.input("k", Precision::f32, shape),
+                v = b.input("v", Precision::f32, shape);
+  ValueId x = b.op(OpKind::MatMul, {transpose(b, q, {0, 2, 1, 3}), transpose(b, k, {0, 2, 3, 1})});
+  x = b.op(OpKind::Mul, {x, b.scalar(1.0F / std::sqrt(static_cast<float>(s.head_size)))});
+  for (const std::string& name : chain) x = cheap_op(b, name, x);
+  if (mask != Mask::none) {
+    const Shape mask_shape = {batch, 1, mask == Mask::key ? Expr(1) : sequence, sequence};
+    x = b.op(OpKind::Add, {x, b.input("mask", Precision::f32, mask_shape)});
+  }
+  x = b.op(OpKind::Softmax, {x}, {{"axis", std::int64_t{3}}});
+  x = b.op(OpKind::MatMul, {x, transpose(b, v, {0, 2, 1, 3})});
+  b.output(transpose(b, x, {0, 2, 1, 3}));
+  return b.build();
+}
+
+double attention_flops(const AttentionShape& s) {
+  return 4.0 * static_cast<double>(s.batch * s.heads) * static_cast<double>(s.sequence) * static_cast<double>(s.sequence) *
+         static_cast<double>(s.head_size);
+}
+
+const std::vector<std::string>& elementwise_kinds() {
+  static const std::vector<std::string> kinds = {"addmulrelu", "bias_gelu_mul", "swiglu", "deep10", "softmax", "rms"};
+  return kinds;
+}
+
+Graph elementwise(const std::string& kind, std::int64_t rows, std::int64_t columns, bool dynamic) {
+  GraphBuilder g(kind);
+  const Expr m = dynamic ? Expr::symbol("M") : Expr(rows), n = dynamic ? Expr::symbol("N") : Expr(columns);
+  const ValueId x = g.input("x", Precision::f32, {m, n});
+  auto second = [&] { return g.input("y", Precision::f32, {m, n}); };
+  auto bias = [&] { return g.input("b", Precision::f32, {n}); };
+  auto op = [&](OpKind kind_of, std::vector<ValueId> in) { return g.op(kind_of, std::move(in)); };
+  if (kind == "addmulrelu") {
+    const ValueId y = second(), b = bias();
+    g.output(op(OpKind::Relu, {op(OpKind::Mul, {op(OpKind::Add, {x, y}), b})}));
+  } else if (kind == "bias_gelu_mul") {
+    const ValueId y = second(), b = bias();
+    g.output(op(OpKind::Mul, {op(OpKind::Gelu, {op(OpKind::Add, {x, b})}), y}));
+  } else if (kind == "swiglu") {
+    const ValueId y = second(), b = bias();
+    g.output(op(OpKind::Mul, {op(OpKind::Mul, {x, op(OpKind::Sigmoid, {x})}), op(OpKind::Add, {y, b})}));
+  } else if (kind == "deep10") {
+    const ValueId y = second(), b = bias();
+    auto multiply_add = [&](ValueId r) { return op(OpKind::Add, {op(OpKind::Mul, {r, y}), b}); };
+    ValueId r = x;
+    for (int i = 0; i < 4; ++i) r = op(OpKind::Max, {multiply_add(r), g.scalar(-3)});
+    g.output(op(OpKind::Tanh, {multiply_add(r)}));
+  } else if (kind == "softmax") {
+    const ValueId y = second(), b = bias();
+    g.output(g.op(OpKind::Softmax, {op(OpKind::Add, {op(OpKind::Mul, {x, y}), b})}, {{"axis", std::int64_t{1}}}));
+  } else if (kind == "rms") {
+    const ValueId y = second(), b = bias(), z = op(OpKind::Add, {x, y});
+    const ValueId mean = g.op(OpKind::ReduceMean, {op(OpKind::Mul, {z, z})}, {{"axes", std::vector<std::int64_t>{1}}, {"keepdims", std::int64_t{1}}});
+    const ValueId root = op(OpKind::Sqrt, {op(OpKind::Add, {mean, g.scalar(1e-6F)})});
+    g.output(op(OpKind::Mul, {op(OpKind::Div, {z, root}), b}));
+  } else {
+    throw Error("unknown chain: " + kind);
+  }
+  return g.build();
+}
+
+Problem::Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads)
+    : compiled_(compile(body)), invocation_(compiled_.invocation(threads)), threads_(threads) {
+  std::mt19937_64 random(1);
+  std::vector<TensorDesc> shapes;
+  for (ValueId id : body.inputs) {
+    Dims dims;
+    for (const Expr& e : body.value(id).shape) dims.push_back(e.evaluate(symbols));
+    shapes.push_back({dims, {}});
+    inputs_.push_back(random_tensor(dims, random));
+    in_.push_back(inputs_.back().data());
+  }
+  invocation_.rebind(shapes);
+  for (const Dims& dims : invocation_.output_shapes()) {
+    outputs_.push_back(Tensor::zeros(Precision::f32, dims));
+    out_.push_back(outputs_.back().mutable_data());
+  }
+}
+
+void Problem::run() {
+  if (threads_ > 1)
+    invocation_.run(in_, out_, default_executor());
+  else
+    invocation_.run(in_, out_);
+}
+
+}  // namespace burin::bench
