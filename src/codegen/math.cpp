@@ -1,6 +1,6 @@
 // The formulas. Coefficients are minimax fits (tests/data/fit_coefficients.py). The largest errors
-// seen, in ulp, over some 25 million arguments of all exponents (tests/unit/x64/math_test.cpp looks at
-// fewer):
+// seen, in ulp, over some 25 million arguments of all exponents (tests/unit/x64/math_test.cpp looks
+// at fewer):
 //
 //                AVX2   AVX-512   remarks
 //     exp        0.9    0.9       gradual underflow
@@ -13,7 +13,8 @@
 //     pow        1.6    1.6       gradual underflow
 //     gelu                        within 2 * 2^-24 |x|: relative accuracy is lost left of 0, where
 //                                 1 + erf cancels, as in the plain formula
-//     gelu_tanh                   2.8 ulp for x >= 0, 2.8 (1 + |x|^3) ulp for x < 0, where the plain
+//     gelu_tanh                   2.8 ulp for x >= 0, 2.8 (1 + |x|^3) ulp for x < 0, where the
+//     plain
 //                                 formula cancels; results below 2^-126 may be 0
 //     exp2_softmax                relative 1.7e-7 for x <= 127; results below 2^-126 are 0 on AVX2,
 //                                 right on AVX-512
@@ -38,7 +39,7 @@ constexpr std::uint32_t kSignBit = 0x80000000U;
 constexpr std::uint32_t kAllButSign = 0x7fffffffU;
 
 constexpr float kLog2E = 0x1.715476p+0F;
-constexpr float kLn2Hi = 0x1.62e4p-1F;      // few bits: n * kLn2Hi is exact
+constexpr float kLn2Hi = 0x1.62e4p-1F;  // few bits: n * kLn2Hi is exact
 constexpr float kLn2Lo = 0x1.7f7d1cp-20F;
 
 /// x + kRound - kRound rounds x to the nearest whole number, |x| < 2^22; the low bits of x + kRound
@@ -46,31 +47,44 @@ constexpr float kLn2Lo = 0x1.7f7d1cp-20F;
 constexpr float kRound = 0x1.8p23F;
 
 // 2^x by x - floor(x) in [0, 1), and by x - round(x) in [-1/2, 1/2]. That of zero is exactly 1.
-constexpr float kExp2Fraction5[] = {1.0F, 6.931512952e-01F, 2.401645780e-01F, 5.579958856e-02F,
-                                    9.017364122e-03F, 1.867010258e-03F};
-constexpr float kExp2Nearest5[] = {1.0F, 6.931470037e-01F, 2.402224690e-01F, 5.550710857e-02F,
-                                   9.671291336e-03F, 1.326952130e-03F};
-constexpr float kExp2Fraction6[] = {1.0F, 6.931470633e-01F, 2.402290851e-01F, 5.548618361e-02F,
-                                    9.673775174e-03F, 1.248228829e-03F, 2.156598493e-04F};
-constexpr float kExp2Nearest6[] = {1.0F, 6.931471825e-01F, 2.402264774e-01F, 5.550359935e-02F,
-                                   9.618505836e-03F, 1.339080627e-03F, 1.532647148e-04F};
+constexpr float kExp2Fraction5[] = {
+    1.0F, 6.931512952e-01F, 2.401645780e-01F, 5.579958856e-02F, 9.017364122e-03F, 1.867010258e-03F};
+constexpr float kExp2Nearest5[] = {
+    1.0F, 6.931470037e-01F, 2.402224690e-01F, 5.550710857e-02F, 9.671291336e-03F, 1.326952130e-03F};
+constexpr float kExp2Fraction6[] = {1.0F,
+                                    6.931470633e-01F,
+                                    2.402290851e-01F,
+                                    5.548618361e-02F,
+                                    9.673775174e-03F,
+                                    1.248228829e-03F,
+                                    2.156598493e-04F};
+constexpr float kExp2Nearest6[] = {1.0F,
+                                   6.931471825e-01F,
+                                   2.402264774e-01F,
+                                   5.550359935e-02F,
+                                   9.618505836e-03F,
+                                   1.339080627e-03F,
+                                   1.532647148e-04F};
 // e^r, |r| <= ln2 / 2.
-constexpr float kExp[] = {1.0F, 1.0F, 4.999999404e-01F, 1.666652113e-01F, 4.166825488e-02F,
-                          8.368662558e-03F, 1.382146846e-03F};
+constexpr float kExp[] = {1.0F,
+                          1.0F,
+                          4.999999404e-01F,
+                          1.666652113e-01F,
+                          4.166825488e-02F,
+                          8.368662558e-03F,
+                          1.382146846e-03F};
 // e^-r.
 constexpr float kExpMinus[] = {kExp[0], -kExp[1], kExp[2], -kExp[3], kExp[4], -kExp[5], kExp[6]};
 // (e^2r - 1) / r, |r| <= ln2 / 4.
-constexpr float kExpm1Of2r[] = {2.0F, 1.999999881e+00F, 1.333323717e+00F, 6.666790843e-01F,
-                                2.677201033e-01F, 8.876767009e-02F};
+constexpr float kExpm1Of2r[] = {
+    2.0F, 1.999999881e+00F, 1.333323717e+00F, 6.666790843e-01F, 2.677201033e-01F, 8.876767009e-02F};
 // (sin r - r) / r^3 in r^2, |r| <= 1.02 pi / 2 (n * pi may be off by that for large x).
 constexpr float kSin[] = {-1.666665822e-01F, 8.333030157e-03F, -1.980684901e-04F, 2.599501840e-06F};
 // (log(1 + f) - f + f^2 / 2) / f^3, sqrt(1/2) <= 1 + f <= sqrt(2).
-constexpr float kLog[] = {3.333391249e-01F,  -2.500133514e-01F, 1.996298879e-01F,
-                          -1.657759696e-01F, 1.491563916e-01F,  -1.426774710e-01F,
-                          8.698109537e-02F};
+constexpr float kLog[] = {3.333391249e-01F, -2.500133514e-01F, 1.996298879e-01F, -1.657759696e-01F,
+                          1.491563916e-01F, -1.426774710e-01F, 8.698109537e-02F};
 // (atanh(q) / q - 1) / q^2 in q^2, |q| <= (sqrt(2) - 1) / (sqrt(2) + 1).
-constexpr float kAtanh[] = {3.333333433e-01F, 1.999977529e-01F, 1.429482847e-01F,
-                            1.128824577e-01F};
+constexpr float kAtanh[] = {3.333333433e-01F, 1.999977529e-01F, 1.429482847e-01F, 1.128824577e-01F};
 
 /// One table of polynomials, a row a power; a row is one vector.
 struct Table {
@@ -122,23 +136,37 @@ class Formula {
     return b_.op(o, {reg(a), operand(b)});
   }
   template <typename B>
-  VReg add(VReg a, B b) { return op(VOp::add, a, b); }
+  VReg add(VReg a, B b) {
+    return op(VOp::add, a, b);
+  }
   template <typename B>
-  VReg sub(VReg a, B b) { return op(VOp::sub, a, b); }
+  VReg sub(VReg a, B b) {
+    return op(VOp::sub, a, b);
+  }
   template <typename B>
-  VReg mul(VReg a, B b) { return op(VOp::mul, a, b); }
+  VReg mul(VReg a, B b) {
+    return op(VOp::mul, a, b);
+  }
   VReg div(VReg a, VReg b) { return op(VOp::div, a, b); }
-  VReg bits(VOp o, VReg a, std::uint32_t pattern) { return b_.op(o, {reg(a), constant_bits(pattern)}); }
+  VReg bits(VOp o, VReg a, std::uint32_t pattern) {
+    return b_.op(o, {reg(a), constant_bits(pattern)});
+  }
   VReg shift(VOp o, VReg a, int by) { return b_.op(o, {reg(a)}, by); }
   VReg abs(VReg a) { return bits(VOp::and_bits, a, kAllButSign); }
   VReg sign_of(VReg a) { return bits(VOp::and_bits, a, kSignBit); }
 
   /// a * b + c, -(a * b) + c.
   template <typename B>
-  VReg fma(VReg a, B b, VReg c) { return b_.op(VOp::fma, {reg(a), operand(b), reg(c)}); }
+  VReg fma(VReg a, B b, VReg c) {
+    return b_.op(VOp::fma, {reg(a), operand(b), reg(c)});
+  }
   template <typename B>
-  VReg fnma(VReg a, B b, VReg c) { return b_.op(VOp::fnma, {reg(a), operand(b), reg(c)}); }
-  VReg fma(VReg a, VReg b, float addend) { return b_.op(VOp::fma, {reg(a), reg(b), addend_of(VOp::fma, addend)}); }
+  VReg fnma(VReg a, B b, VReg c) {
+    return b_.op(VOp::fnma, {reg(a), operand(b), reg(c)});
+  }
+  VReg fma(VReg a, VReg b, float addend) {
+    return b_.op(VOp::fma, {reg(a), reg(b), addend_of(VOp::fma, addend)});
+  }
   VReg fma(VReg a, float b, float addend) { return fma(a, b, c(addend)); }
   VReg fnma(VReg a, float b, float addend) { return fnma(a, b, c(addend)); }
   /// The addend as a constant operand where the operation takes one.
@@ -153,16 +181,22 @@ class Formula {
     return p;
   }
 
-  VReg blend(VReg mask, VReg yes, VReg no) { return b_.op(VOp::blend, {reg(mask), reg(yes), reg(no)}); }
+  VReg blend(VReg mask, VReg yes, VReg no) {
+    return b_.op(VOp::blend, {reg(mask), reg(yes), reg(no)});
+  }
   template <typename B>
-  VReg compare(Cond cond, VReg a, B b) { return b_.compare(cond, a, operand(b)); }
+  VReg compare(Cond cond, VReg a, B b) {
+    return b_.compare(cond, a, operand(b));
+  }
 
   /// x limited to [low, high]; NaN stays NaN (min and max return their second operand then).
   VReg clamp(VReg x, float low, float high) { return min(high, max(low, x)); }
   VReg max(float low, VReg x) { return op(VOp::max, c(low), x); }
   VReg min(float high, VReg x) { return op(VOp::min, c(high), x); }
   /// x limited to [low, high]; NaN becomes one of them.
-  VReg clamp_number(VReg x, float low, float high) { return op(VOp::min, op(VOp::max, x, low), high); }
+  VReg clamp_number(VReg x, float low, float high) {
+    return op(VOp::min, op(VOp::max, x, low), high);
+  }
 
   // Powers of two: 2^n from t, whose low bits hold n + bias.
 
@@ -220,7 +254,8 @@ class Formula {
 
   /// 1 / (1 + e^-x)
   VReg sigmoid(VReg x) {
-    const VReg limited = clamp(x, -89.0F, 87.0F);  // e^-x: infinite at one end, above 2^-126 at the other
+    const VReg limited =
+        clamp(x, -89.0F, 87.0F);  // e^-x: infinite at one end, above 2^-126 at the other
     const float magic = has_fraction_and_scale() ? kRound : kRound + kBias;
     const VReg t = fnma(limited, kLog2E, magic);
     const VReg n = sub(t, magic);
@@ -266,7 +301,8 @@ class Formula {
 
   /// Evaluates the polynomial of the interval that the low bits of `index` name.
   VReg from_table(const Table& table, VReg index, VReg f) {
-    const VReg base = b_.imm64(static_cast<std::int64_t>(std::bit_cast<std::uintptr_t>(table.rows)));
+    const VReg base =
+        b_.imm64(static_cast<std::int64_t>(std::bit_cast<std::uintptr_t>(table.rows)));
     const auto coefficient = [&](int power) {
       Instruction i;
       i.mem = {base, kNoReg, 1, static_cast<std::int32_t>(power * target_.vector_bytes)};
@@ -348,8 +384,8 @@ class Formula {
   const TargetInfo& target_;
 };
 
-/// |x|^y = e^(y * log|x|) with log|x| as a sum of two f32, good to 2^-44 or so; then signs and special
-/// values as in C.
+/// |x|^y = e^(y * log|x|) with log|x| as a sum of two f32, good to 2^-44 or so; then signs and
+/// special values as in C.
 VReg Formula::pow(VReg x, VReg y) {
   const VReg a = abs(x);
   // a = 2^e * m, sqrt(1/2) <= m < sqrt(2); log m = 2 atanh(q), q = (m - 1) / (m + 1)

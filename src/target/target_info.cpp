@@ -49,8 +49,7 @@ std::string_view to_string(Isa isa) {
 Isa isa_from_string(std::string_view word) {
   for (const auto& [value, name] : kNames)
     if (name == word) return value;
-  throw Error("unknown instruction set '" + std::string(word) +
-              "': expected none, avx2 or avx512");
+  throw Error("unknown instruction set '" + std::string(word) + "': expected none, avx2 or avx512");
 }
 
 }  // namespace burin

@@ -11,9 +11,9 @@
 
 namespace burin::test {
 
-/// Memory between two pages that may not be touched: a kernel that reads or writes one byte beyond the
-/// guarded end is killed on the spot. The other end stands off its page by the rounding to whole
-/// pages; a canary fills that gap, and intact() tells whether it was written to.
+/// Memory between two pages that may not be touched: a kernel that reads or writes one byte beyond
+/// the guarded end is killed on the spot. The other end stands off its page by the rounding to
+/// whole pages; a canary fills that gap, and intact() tells whether it was written to.
 ///
 ///     GuardedBuffer in(count * sizeof(float));                            // guards the end
 ///     GuardedBuffer out(bytes, GuardedBuffer::Guard::start);

@@ -6,18 +6,20 @@
 
 namespace burin::test {
 
-/// The distance between neighbouring f32 numbers where `x` lies (that of the denormals below 2^-126).
+/// The distance between neighbouring f32 numbers where `x` lies (that of the denormals below
+/// 2^-126).
 inline double ulp_of(long double x) {
   int exponent = 0;
   std::frexp(x, &exponent);
   return std::ldexp(1.0, std::max(exponent, -125) - 24);
 }
 
-/// How far `got` is from the exact value, in units of ulp_of(exact). NaN for NaN, and infinity for what
-/// rounds to infinity, count as 0; any other disagreement of that kind as infinitely far.
+/// How far `got` is from the exact value, in units of ulp_of(exact). NaN for NaN, and infinity for
+/// what rounds to infinity, count as 0; any other disagreement of that kind as infinitely far.
 inline double ulp_error(float got, long double exact) {
   constexpr double kWrong = std::numeric_limits<double>::infinity();
-  if (std::isnan(got) || std::isnan(exact)) return std::isnan(got) && std::isnan(exact) ? 0 : kWrong;
+  if (std::isnan(got) || std::isnan(exact))
+    return std::isnan(got) && std::isnan(exact) ? 0 : kWrong;
   const auto rounded = static_cast<float>(exact);
   if (std::isinf(got) || std::isinf(rounded)) {
     if (got == rounded) return 0;

@@ -15,7 +15,8 @@ std::string physical_name(const Allocation& allocation, VReg reg, const TargetIn
   switch (allocation.program.registers[reg]) {
     case RegClass::general: return std::string(kGeneralRegisters.at(index).name);
     case RegClass::mask:
-      if (!masks_are_vectors(target)) return fmt::format("k{}", mask_register(static_cast<int>(index)));
+      if (!masks_are_vectors(target))
+        return fmt::format("k{}", mask_register(static_cast<int>(index)));
       [[fallthrough]];
     case RegClass::vector:
       return fmt::format("{}{}", target.vector_bytes == 64 ? "zmm" : "ymm", index);

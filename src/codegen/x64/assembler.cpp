@@ -3,8 +3,8 @@
 // either. Where masks are involved the two differ (k registers against vectors of lanes).
 //
 // A kernel is void(const KernelArguments*) in the System V convention. rbp is a frame pointer, so
-// that perf can unwind; rsp is aligned where there are spill slots; constants lie behind the code and
-// are addressed relative to rip, so the code can run wherever it is copied.
+// that perf can unwind; rsp is aligned where there are spill slots; constants lie behind the code
+// and are addressed relative to rip, so the code can run wherever it is copied.
 //
 // A destination may be the register of any source: every operation reads all that it needs before
 // it writes, or picks another form. Only operations with temps, and those whose only vector operand
@@ -133,7 +133,8 @@ class Assembler : public Xbyak::CodeGenerator {
       needs_scratch_slot |= borrows(i);
     }
     for (std::size_t r = 0; r < used.size(); ++r)
-      if (used[r] && kGeneralRegisters[r].callee_saved) saved_.emplace_back(kGeneralRegisters[r].code);
+      if (used[r] && kGeneralRegisters[r].callee_saved)
+        saved_.emplace_back(kGeneralRegisters[r].code);
     frame_slots_ = static_cast<int>(allocation_.frame_slots) + (needs_scratch_slot ? 1 : 0);
   }
 
@@ -155,9 +156,7 @@ class Assembler : public Xbyak::CodeGenerator {
     CodeGenerator::ret();
   }
 
-  Address slot(std::int64_t index) {
-    return ptr[rsp + static_cast<int>(index) * vector_bytes_];
-  }
+  Address slot(std::int64_t index) { return ptr[rsp + static_cast<int>(index) * vector_bytes_]; }
 
   /// Whether an operation needs one more vector register than it was given.
   bool borrows(const Instruction& i) const {
@@ -172,7 +171,8 @@ class Assembler : public Xbyak::CodeGenerator {
   void with_borrowed(Instruction i, F&& f) {
     std::array<bool, 32> used{};
     for_each_register(i, [&](VReg& r, bool, bool) {
-      const bool in_vector = class_of(r) == RegClass::vector || (class_of(r) == RegClass::mask && !wide_);
+      const bool in_vector =
+          class_of(r) == RegClass::vector || (class_of(r) == RegClass::mask && !wide_);
       if (in_vector) used.at(static_cast<std::size_t>(index(r))) = true;
     });
     const auto free = std::find(used.begin(), used.end(), false) - used.begin();
@@ -650,7 +650,9 @@ class Assembler : public Xbyak::CodeGenerator {
   void load_bool_strided(const Instruction& i) {
     const Xmm bytes = low(i.dst);
     clear(i.dst);
-    walk_lanes(i, [&](int n, const Address& at) { vpinsrb(bytes, bytes, at, static_cast<std::uint8_t>(n)); });
+    walk_lanes(i, [&](int n, const Address& at) {
+      vpinsrb(bytes, bytes, at, static_cast<std::uint8_t>(n));
+    });
     vpmovzxbd(vec(i.dst), bytes);
     zero_or_one(vec(i.dst));
   }
@@ -658,7 +660,8 @@ class Assembler : public Xbyak::CodeGenerator {
   void store_bool_strided(const Instruction& i) {
     const Xmm bytes = low(temp(i, RegClass::vector));
     to_bytes(bytes, vec(i.src[0]));
-    walk_lanes(i, [&](int n, const Address& at) { vpextrb(at, bytes, static_cast<std::uint8_t>(n)); });
+    walk_lanes(i,
+               [&](int n, const Address& at) { vpextrb(at, bytes, static_cast<std::uint8_t>(n)); });
   }
 
   void insert_quarter(VReg into, const Xmm& quarter, int n) {
@@ -728,8 +731,8 @@ class Assembler : public Xbyak::CodeGenerator {
   static constexpr FmaForms kFnmadd{&CodeGenerator::vfnmadd132ps, &CodeGenerator::vfnmadd213ps,
                                     &CodeGenerator::vfnmadd231ps};
 
-  /// dst = a * b + c with b and c possibly in memory: the destination must be one of the registers, and
-  /// memory can only be the last operand of a form.
+  /// dst = a * b + c with b and c possibly in memory: the destination must be one of the registers,
+  /// and memory can only be the last operand of a form.
   void fused(const Instruction& i, const FmaForms& forms) {
     const Ymm dst = vec(i.dst), a = vec(i.src[0]);
     const Source b = source(i, 1), c = source(i, 2);
@@ -741,7 +744,8 @@ class Assembler : public Xbyak::CodeGenerator {
         load_source(scratch, i, 2, c);
         (this->*forms.f132)(dst, scratch, b.memory);
       });
-    if (c.in_register && dst == a && !c.is(dst)) return (this->*forms.f132)(dst, c.reg, b.operand());
+    if (c.in_register && dst == a && !c.is(dst))
+      return (this->*forms.f132)(dst, c.reg, b.operand());
     if (c.in_register && b.is(dst) && !c.is(dst)) return (this->*forms.f213)(dst, a, c.reg);
     if (!c.is(dst)) load_source(dst, i, 2, c);
     (this->*forms.f231)(dst, a, b.operand());

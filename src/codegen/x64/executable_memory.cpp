@@ -37,8 +37,8 @@ class ExecutablePages final : public MachineCode {
  public:
   ExecutablePages(std::span<const std::byte> code, std::vector<std::uint32_t> offsets,
                   const std::string& name) {
-    void* pages = mmap(nullptr, code.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                       -1, 0);
+    void* pages =
+        mmap(nullptr, code.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pages == MAP_FAILED) denied("mmap", name);
     std::memcpy(pages, code.data(), code.size());
     if (mprotect(pages, code.size(), PROT_READ | PROT_EXEC) != 0) {

@@ -37,8 +37,18 @@ constexpr Case kCases[] = {
 };
 constexpr Int kMin32 = std::numeric_limits<std::int32_t>::min();
 constexpr Int kMax32 = std::numeric_limits<std::int32_t>::max();
-constexpr Int kNumbers[] = {0, 1, -1, 7, -64, 4096, kMin32, kMax32, kMax32 + 1, Int{1} << 40,
-                            -(Int{1} << 62), std::numeric_limits<Int>::min(),
+constexpr Int kNumbers[] = {0,
+                            1,
+                            -1,
+                            7,
+                            -64,
+                            4096,
+                            kMin32,
+                            kMax32,
+                            kMax32 + 1,
+                            Int{1} << 40,
+                            -(Int{1} << 62),
+                            std::numeric_limits<Int>::min(),
                             std::numeric_limits<Int>::max()};
 
 /// One program per operand form; `onto` is the source whose register the destination shares.
@@ -149,31 +159,34 @@ TEST_F(GeneralOps, DivisionIsExactBelow52Bits) {
 TEST_F(GeneralOps, Addresses) {
   for (const int scale : {1, 2, 4, 8})
     for (const std::int32_t displacement : {0, 8, -8, 1000, -100000})
-    for (const Registers registers : {Registers::ascending, Registers::descending}) {
-      Kernel kernel(Isa::avx2);
-      Instruction i;
-      i.op = VOp::lea64;
-      i.dst = kernel.b.general();
-      i.mem = {kernel.parameter(0), kernel.parameter(1), static_cast<std::uint8_t>(scale), displacement};
-      kernel.b.append(i);
-      kernel.store64(i.dst, kernel.pointer(0));
-      i.dst = kernel.b.general();
-      i.mem.base = kNoReg;
-      kernel.b.append(i);
-      kernel.store64(i.dst, kernel.pointer(0), 8);
-      kernel.finish(registers);
-      std::array<Int, 2> result{};
-      kernel.run({result.data()}, {5000000, -3});
-      EXPECT_EQ(result[0], 5000000 - 3 * scale + displacement);
-      EXPECT_EQ(result[1], -3 * scale + displacement);
-    }
+      for (const Registers registers : {Registers::ascending, Registers::descending}) {
+        Kernel kernel(Isa::avx2);
+        Instruction i;
+        i.op = VOp::lea64;
+        i.dst = kernel.b.general();
+        i.mem = {kernel.parameter(0), kernel.parameter(1), static_cast<std::uint8_t>(scale),
+                 displacement};
+        kernel.b.append(i);
+        kernel.store64(i.dst, kernel.pointer(0));
+        i.dst = kernel.b.general();
+        i.mem.base = kNoReg;
+        kernel.b.append(i);
+        kernel.store64(i.dst, kernel.pointer(0), 8);
+        kernel.finish(registers);
+        std::array<Int, 2> result{};
+        kernel.run({result.data()}, {5000000, -3});
+        EXPECT_EQ(result[0], 5000000 - 3 * scale + displacement);
+        EXPECT_EQ(result[1], -3 * scale + displacement);
+      }
 }
 
 TEST_F(GeneralOps, ConditionalJumps) {
-  constexpr std::pair<Cond, bool (*)(Int, Int)> kConditions[] = {
-      {Cond::lt, [](Int a, Int b) { return a < b; }},  {Cond::le, [](Int a, Int b) { return a <= b; }},
-      {Cond::gt, [](Int a, Int b) { return a > b; }},  {Cond::ge, [](Int a, Int b) { return a >= b; }},
-      {Cond::eq, [](Int a, Int b) { return a == b; }}, {Cond::ne, [](Int a, Int b) { return a != b; }}};
+  constexpr std::pair<Cond, bool (*)(Int, Int)> kConditions[] = {{Cond::lt, [](Int a, Int b) { return a < b; }},
+                                                                 {Cond::le, [](Int a, Int b) { return a <= b; }},
+                                                                 {Cond::gt, [](Int a, Int b) { return a > b; }},
+                                                                 {Cond::ge, [](Int a, Int b) { return a >= b; }},
+                                                                 {Cond::eq, [](Int a, Int b) { return a == b; }},
+                                                                 {Cond::ne, [](Int a, Int b) { return a != b; }}};
   for (const auto& [cond, holds] : kConditions)
     for (const bool immediate_b : {false, true})
       for (const Int b : {Int{0}, Int{-5}, Int{1} << 20}) {
@@ -199,7 +212,8 @@ TEST_F(GeneralOps, LoopsAndAllRegisters) {
   const VReg n = kernel.parameter(0), out = kernel.pointer(0);
   const VReg i = kernel.b.imm64(0), sum = kernel.b.imm64(0);
   std::vector<VReg> others;
-  while (kernel.b.program().registers.size() < 14) others.push_back(kernel.b.imm64(100 + static_cast<Int>(others.size())));
+  while (kernel.b.program().registers.size() < 14)
+    others.push_back(kernel.b.imm64(100 + static_cast<Int>(others.size())));
   const std::uint32_t top = kernel.b.new_label(), exit = kernel.b.new_label();
   kernel.b.jump_if(Cond::le, n, immediate(0), exit);
   kernel.b.label(top, 32);
@@ -209,7 +223,8 @@ TEST_F(GeneralOps, LoopsAndAllRegisters) {
   kernel.b.into(i, VOp::add64, {reg(i), immediate(1)});
   kernel.b.jump_if(Cond::lt, i, reg(n), top);
   kernel.b.label(exit);
-  for (std::size_t k = 0; k + 1 < others.size(); ++k) kernel.b.into(sum, VOp::add64, {reg(sum), reg(others[k])});
+  for (std::size_t k = 0; k + 1 < others.size(); ++k)
+    kernel.b.into(sum, VOp::add64, {reg(sum), reg(others[k])});
   kernel.store64(sum, out);
   kernel.finish();
   Int extra = 0;

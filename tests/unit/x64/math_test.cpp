@@ -42,9 +42,9 @@ struct FormulaKernel : Kernel {
   FormulaKernel(Isa isa, const Formula& formula) : Kernel(isa) {
     const VReg x = load(pointer(0)), y = load(pointer(1)), to = pointer(2);
     const auto count = [&](bool constants) {
-      return std::count_if(b.program().code.begin(), b.program().code.end(), [&](const Instruction& i) {
-        return (i.op == VOp::constant) == constants;
-      });
+      return std::count_if(
+          b.program().code.begin(), b.program().code.end(),
+          [&](const Instruction& i) { return (i.op == VOp::constant) == constants; });
     };
     operations = -count(false);
     store(formula(b, x, y, target), to);
@@ -60,11 +60,12 @@ struct FormulaKernel : Kernel {
   std::ptrdiff_t operations = 0, constants = 0;  ///< of the formula
 };
 
-/// Every exponent and both signs, 2^18 bit patterns; the range where things happen, once more; special
-/// values.
+/// Every exponent and both signs, 2^18 bit patterns; the range where things happen, once more;
+/// special values.
 std::vector<float> samples(float low, float high) {
-  std::vector<float> x{0.0F, -0.0F, kInf, -kInf, kNaN, 0x1p-149F, -0x1p-149F, 0x1.8p-130F,
-                       0x1.fffffep127F, -0x1.fffffep127F, 0x1p-126F, 1.0F, -1.0F};
+  std::vector<float> x{0.0F,      -0.0F,      kInf,        -kInf,           kNaN,
+                       0x1p-149F, -0x1p-149F, 0x1.8p-130F, 0x1.fffffep127F, -0x1.fffffep127F,
+                       0x1p-126F, 1.0F,       -1.0F};
   for (std::uint64_t bits = 0x2b1; bits < 0x100000000; bits += 0x4001)
     x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
   constexpr int kDense = 1 << 18;
@@ -84,14 +85,17 @@ Worst worst_of(const std::vector<float>& x, const std::vector<float>& got,
                const std::vector<long double>& exact, F error) {
   Worst w;
   for (std::size_t n = 0; n < x.size(); ++n)
-    if (const double e = error(got[n], exact[n], x[n]); !(e <= w.error)) w = {e, x[n], got[n], exact[n]};
+    if (const double e = error(got[n], exact[n], x[n]); !(e <= w.error))
+      w = {e, x[n], got[n], exact[n]};
   return w;
 }
-void expect_below(const Worst& w, double allowed, const char* name, const FormulaKernel& kernel, const char* unit) {
+void expect_below(const Worst& w, double allowed, const char* name, const FormulaKernel& kernel,
+                  const char* unit) {
   std::printf("%-12s %-6s %.3g %s at %.9g; %td operations, %td constants\n", name,
-              kernel.target.name.c_str(), w.error, unit, static_cast<double>(w.x), kernel.operations, kernel.constants);
-  EXPECT_LE(w.error, allowed) << name << " on " << kernel.target.name << " at " << w.x << ": got " << w.got
-                              << ", exact " << static_cast<double>(w.exact);
+              kernel.target.name.c_str(), w.error, unit, static_cast<double>(w.x),
+              kernel.operations, kernel.constants);
+  EXPECT_LE(w.error, allowed) << name << " on " << kernel.target.name << " at " << w.x << ": got "
+                              << w.got << ", exact " << static_cast<double>(w.exact);
 }
 
 using Measure = double (*)(float got, long double exact, float x);
@@ -124,7 +128,9 @@ long double gelu_tanh(long double x) {
 /// Absolute where the reduction gets coarse, for large arguments.
 double in_ulps_below_2_20(float got, long double exact, float x) {
   const double error = ulp_error(got, exact);
-  return std::abs(x) <= 0x1p20F || std::isinf(error) ? error : static_cast<double>(std::abs(got - exact) * 1e4L);
+  return std::abs(x) <= 0x1p20F || std::isinf(error)
+             ? error
+             : static_cast<double>(std::abs(got - exact) * 1e4L);
 }
 /// NaN where the reduction ends.
 long double bounded_sin(long double x) { return std::abs(x) < 0x1.921fb4p23L ? std::sin(x) : kNaN; }
@@ -163,8 +169,9 @@ TEST_P(MathFunction, Accuracy) {
   for (const float v : x) exact.push_back(a.exact(v));
   for (const Isa isa : runnable_isas()) {
     const FormulaKernel kernel(isa, a.f);
-    expect_below(worst_of(x, evaluate(kernel, x), exact, a.measure), isa == Isa::avx2 ? a.avx2 : a.avx512, a.name,
-                 kernel, a.measure == in_ulps ? "ulp" : "(own measure)");
+    expect_below(worst_of(x, evaluate(kernel, x), exact, a.measure),
+                 isa == Isa::avx2 ? a.avx2 : a.avx512, a.name, kernel,
+                 a.measure == in_ulps ? "ulp" : "(own measure)");
   }
 }
 
@@ -183,8 +190,10 @@ TEST(Exp2Softmax, NonPositiveArguments) {
       if (e < 0x1p-126L) return got <= 0x1p-126F ? 0 : kInf;
       return static_cast<double>(std::abs(got / e - 1));
     };
-    expect_below(worst_of(x, evaluate(kernel, x), exact, relative), 2e-7, "exp2_softmax", kernel, "relative");
-    const std::vector<float> special = evaluate(kernel, {0.0F, -0.0F, -kInf, kNaN, -1.0F, -100.0F, -1e30F});
+    expect_below(worst_of(x, evaluate(kernel, x), exact, relative), 2e-7, "exp2_softmax", kernel,
+                 "relative");
+    const std::vector<float> special =
+        evaluate(kernel, {0.0F, -0.0F, -kInf, kNaN, -1.0F, -100.0F, -1e30F});
     EXPECT_EQ(special[0], 1.0F);
     EXPECT_EQ(special[1], 1.0F);
     EXPECT_EQ(std::bit_cast<std::uint32_t>(special[2]), 0U);
@@ -201,7 +210,8 @@ TEST(MathFunctions, Saturation) {
     const std::vector<float> x{1e2F, 1e30F, kInf, -1e2F, -1e30F, -kInf};
     for (const Function f : {Function::tanh, Function::erf})
       EXPECT_EQ(evaluate(FormulaKernel(isa, f), x), (std::vector<float>{1, 1, 1, -1, -1, -1}));
-    EXPECT_EQ(evaluate(FormulaKernel(isa, Function::sigmoid), x), (std::vector<float>{1, 1, 1, 0, 0, 0}));
+    EXPECT_EQ(evaluate(FormulaKernel(isa, Function::sigmoid), x),
+              (std::vector<float>{1, 1, 1, 0, 0, 0}));
     for (const Function f : {Function::gelu, Function::gelu_tanh})
       EXPECT_EQ(evaluate(FormulaKernel(isa, f), {1e2F, 1e30F, kInf, -1e2F, -1e30F}),
                 (std::vector<float>{1e2F, 1e30F, kInf, 0, 0}));
@@ -209,7 +219,6 @@ TEST(MathFunctions, Saturation) {
               (std::vector<float>{-kInf, -kInf, kInf, 0}));
   }
 }
-
 
 TEST(Pow, Accuracy) {
   std::mt19937 random(5);
@@ -233,8 +242,10 @@ TEST(Pow, Accuracy) {
 }
 
 TEST(Pow, SpecialValuesAsInC) {
-  const float values[] = {0.0F, -0.0F, 1.0F, -1.0F, 0.5F, -0.5F, 2.0F, -2.0F, 3.0F, -3.0F, kInf, -kInf, kNaN, 1.5F,
-                          -2.5F, 0x1p-140F, -0x1p-140F, 0x1.fffffep127F, 16777216.0F, 16777215.0F, -16777215.0F};
+  const float values[] = {
+      0.0F,       -0.0F,           1.0F,        -1.0F,       0.5F,        -0.5F, 2.0F,  -2.0F,
+      3.0F,       -3.0F,           kInf,        -kInf,       kNaN,        1.5F,  -2.5F, 0x1p-140F,
+      -0x1p-140F, 0x1.fffffep127F, 16777216.0F, 16777215.0F, -16777215.0F};
   std::vector<float> x, y;
   for (const float a : values)
     for (const float b : values) {
@@ -248,7 +259,8 @@ TEST(Pow, SpecialValuesAsInC) {
       if (std::isnan(expected)) {
         EXPECT_TRUE(std::isnan(got[n])) << x[n] << " ^ " << y[n] << " gave " << got[n];
       } else {
-        EXPECT_LE(ulp_error(got[n], expected), 2) << x[n] << " ^ " << y[n] << " gave " << got[n] << ", not " << expected;
+        EXPECT_LE(ulp_error(got[n], expected), 2)
+            << x[n] << " ^ " << y[n] << " gave " << got[n] << ", not " << expected;
         EXPECT_EQ(std::signbit(got[n]), std::signbit(expected)) << x[n] << " ^ " << y[n];
       }
     }

@@ -1,5 +1,5 @@
-// Loads and stores with masks, of bytes, and with a stride: right in every lane that is on, and not a
-// byte touched beyond them.
+// Loads and stores with masks, of bytes, and with a stride: right in every lane that is on, and not
+// a byte touched beyond them.
 
 #include <cmath>
 #include <numeric>
@@ -89,7 +89,8 @@ TEST(MemoryOps, LoadBool) {
   for (const Isa isa : runnable_isas())
     for (const bool masked : {false, true}) {
       MemoryKernel kernel(isa);
-      kernel.store(kernel.append_load(kernel.access(VOp::load_bool, kernel.from, masked)), kernel.to);
+      kernel.store(kernel.append_load(kernel.access(VOp::load_bool, kernel.from, masked)),
+                   kernel.to);
       kernel.finish();
       const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
       for (std::size_t count = masked ? 0 : lanes; count <= lanes; ++count)
@@ -109,7 +110,8 @@ TEST(MemoryOps, LoadBool) {
 TEST(MemoryOps, LoadBoolSplat) {
   for (const Isa isa : runnable_isas()) {
     MemoryKernel kernel(isa);
-    kernel.store(kernel.append_load(kernel.access(VOp::load_bool_splat, kernel.from, false)), kernel.to);
+    kernel.store(kernel.append_load(kernel.access(VOp::load_bool_splat, kernel.from, false)),
+                 kernel.to);
     kernel.finish();
     for (const int value : {0, 1, 2, 0x7f, 0x80, 0xff}) {
       const GuardedBuffer in(1);
@@ -140,7 +142,8 @@ TEST(MemoryOps, StoreBool) {
               std::vector<float> in(lanes), after(lanes);
               for (std::size_t n = 0; n < lanes; ++n) in[n] = kValues[(n * 3 + pattern) % 7];
               const GuardedBuffer out(count, guard);
-              kernel.run({in.data(), out.data(), after.data()}, {static_cast<std::int64_t>(count), 0});
+              kernel.run({in.data(), out.data(), after.data()},
+                         {static_cast<std::int64_t>(count), 0});
               for (std::size_t n = 0; n < count; ++n)
                 EXPECT_EQ(out.as<std::uint8_t>()[n], in[n] != 0 ? 1 : 0) << in[n];
               EXPECT_TRUE(out.intact());
@@ -181,7 +184,8 @@ TEST(MemoryOps, LoadStrided) {
               for (std::size_t n = 0; n < bytes; ++n)
                 in.as<std::uint8_t>()[n] = static_cast<std::uint8_t>(n % 5 * 51 % 200);
               std::vector<float> out(lanes, -1);
-              kernel.run({in.data() + first, out.data()}, {static_cast<std::int64_t>(count), stride});
+              kernel.run({in.data() + first, out.data()},
+                         {static_cast<std::int64_t>(count), stride});
               for (std::size_t n = 0; n < lanes; ++n) {
                 float expected = 0;
                 if (n < count) {
@@ -229,7 +233,8 @@ TEST(MemoryOps, StoreStrided) {
               std::vector<float> after(lanes);
               kernel.run({in.data(), out.data() + first, after.data()},
                          {static_cast<std::int64_t>(count), stride});
-              EXPECT_EQ(std::memcmp(out.data(), expected.data(), bytes), 0) << stride << ", " << count;
+              EXPECT_EQ(std::memcmp(out.data(), expected.data(), bytes), 0)
+                  << stride << ", " << count;
               EXPECT_TRUE(out.intact());
               EXPECT_EQ(after, in);
             }

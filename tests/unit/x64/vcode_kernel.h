@@ -24,14 +24,16 @@ inline std::vector<Isa> runnable_isas() {
     if (isa <= host_target().isa)
       isas.push_back(isa);
     else
-      std::printf("[  SKIPPED ] %s: this CPU does not have it\n", std::string(to_string(isa)).c_str());
+      std::printf("[  SKIPPED ] %s: this CPU does not have it\n",
+                  std::string(to_string(isa)).c_str());
   }
   return isas;
 }
 
 /// How a test's program gets its registers; not by the allocator, which has tests of its own.
 enum class Registers {
-  ascending,   ///< each virtual register in a physical one of its own: the v-th of its class is the v-th
+  ascending,   ///< each virtual register in a physical one of its own: the v-th of its class is the
+               ///< v-th
   descending,  ///< the same from the last register downwards
   tight,       ///< see allocate_tightly
 };
@@ -40,7 +42,8 @@ inline Allocation allocate_in_order(Program program, const TargetInfo& target, b
   Allocation a;
   std::array<int, 4> next{};
   for (const RegClass c : program.registers) {
-    const bool as_vector = c == RegClass::vector || (c == RegClass::mask && target.mask_registers == 0);
+    const bool as_vector =
+        c == RegClass::vector || (c == RegClass::mask && target.mask_registers == 0);
     const int count = as_vector                ? target.vector_registers
                       : c == RegClass::general ? target.general_registers
                                                : target.mask_registers;
@@ -65,7 +68,8 @@ inline Allocation allocate_tightly(Program program, const TargetInfo& target) {
 
   std::array<std::vector<std::uint8_t>, 4> free;
   const auto fill = [&](RegClass c, int count) {
-    for (int r = count - 1; r >= 0; --r) free[static_cast<std::size_t>(c)].push_back(static_cast<std::uint8_t>(r));
+    for (int r = count - 1; r >= 0; --r)
+      free[static_cast<std::size_t>(c)].push_back(static_cast<std::uint8_t>(r));
   };
   fill(RegClass::general, target.general_registers);
   fill(RegClass::vector, target.vector_registers);
@@ -80,7 +84,9 @@ inline Allocation allocate_tightly(Program program, const TargetInfo& target) {
     a.physical[r] = registers.back();
     registers.pop_back();
   };
-  const auto release = [&](VReg r) { free[static_cast<std::size_t>(bank(r))].push_back(a.physical[r]); };
+  const auto release = [&](VReg r) {
+    free[static_cast<std::size_t>(bank(r))].push_back(a.physical[r]);
+  };
   for (std::size_t n = 0; n < program.code.size(); ++n) {
     Instruction& i = program.code[n];
     for (std::size_t t = 0; t < i.temp_count; ++t) take(i.temps[t]);
@@ -108,8 +114,12 @@ class Kernel {
   Kernel& operator=(const Kernel&) = delete;
 
   /// The n-th 64-bit parameter.
-  VReg parameter(int n) { return load64(load64(arguments_, offsetof(KernelArguments, parameters)), 8 * n); }
-  VReg pointer(int n) { return load64(load64(arguments_, offsetof(KernelArguments, pointers)), 8 * n); }
+  VReg parameter(int n) {
+    return load64(load64(arguments_, offsetof(KernelArguments, parameters)), 8 * n);
+  }
+  VReg pointer(int n) {
+    return load64(load64(arguments_, offsetof(KernelArguments, pointers)), 8 * n);
+  }
 
   VReg load64(VReg base, std::int64_t displacement) {
     Instruction i;

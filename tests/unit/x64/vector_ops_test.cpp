@@ -72,7 +72,8 @@ float scale_exponent(float a, float b, float) {
     const float scale = b > 0 ? b : 0.0F;
     return std::isnan(a) ? scale : a * scale;  // not NaN: as the manual has it
   }
-  return static_cast<float>(std::ldexp(double{a}, static_cast<int>(std::clamp(std::floor(b), -400.0F, 400.0F))));
+  return static_cast<float>(
+      std::ldexp(double{a}, static_cast<int>(std::clamp(std::floor(b), -400.0F, 400.0F))));
 }
 
 std::vector<OpCase> cases() {
@@ -92,9 +93,8 @@ std::vector<OpCase> cases() {
       {VOp::round, 1, floats([](float a, float, float) { return std::ceil(a); }), 2},
       {VOp::round, 1, floats([](float a, float, float) { return std::trunc(a); }), 3},
       {VOp::fraction, 1,
-       floats([](float a, float, float) {
-         return std::isinf(a) ? 0.0F : a - std::floor(a);
-       }), 0, Isa::avx512},
+       floats([](float a, float, float) { return std::isinf(a) ? 0.0F : a - std::floor(a); }), 0,
+       Isa::avx512},
       {VOp::scale_exponent, 2, floats(scale_exponent), 0, Isa::avx512},
       {VOp::and_bits, 2, words([](auto a, auto b, auto) { return a & b; })},
       {VOp::or_bits, 2, words([](auto a, auto b, auto) { return a | b; })},
@@ -113,7 +113,8 @@ std::vector<OpCase> cases() {
       {VOp::unpack_high32, 2, in_blocks([](std::size_t n) { return Pair(n % 2, 2 + n / 2); })},
       {VOp::unpack_low64, 2, in_blocks([](std::size_t n) { return Pair(n / 2, n % 2); })},
       {VOp::unpack_high64, 2, in_blocks([](std::size_t n) { return Pair(n / 2, 2 + n % 2); })},
-      {VOp::lookup16, 2, [](const Lanes& a, const Lanes& b, const Lanes&) {
+      {VOp::lookup16, 2,
+       [](const Lanes& a, const Lanes& b, const Lanes&) {
          Lanes r;
          for (const std::uint32_t index : a) r.push_back(b[index % b.size()]);
          return r;
@@ -124,28 +125,33 @@ std::vector<OpCase> cases() {
     list.push_back({VOp::shr_i32, 1, words([by](auto a, auto, auto) { return a >> by; }), by});
     list.push_back({VOp::sar_i32, 1, words([by](auto a, auto, auto) {
                       return static_cast<std::uint32_t>(static_cast<std::int32_t>(a) >> by);
-                    }), by});
+                    }),
+                    by});
   }
   for (const std::size_t imm : {0x00, 0x1b, 0xb1, 0x4e, 0xe4, 0x39})
     list.push_back({VOp::permute_in128, 1,
                     in_blocks([imm](std::size_t n) { return Pair(0, imm >> (2 * n) & 3); }),
                     static_cast<std::int64_t>(imm)});
   for (const std::size_t imm : {0x44, 0xee, 0x88, 0xdd, 0x1b, 0x00})
-    list.push_back({VOp::shuffle128, 2, [imm](const Lanes& a, const Lanes& b, const Lanes&) {
+    list.push_back({VOp::shuffle128, 2,
+                    [imm](const Lanes& a, const Lanes& b, const Lanes&) {
                       Lanes r;
                       for (std::size_t n = 0; n < 16; ++n)
                         r.push_back((n < 8 ? a : b)[(imm >> (n / 4 * 2) & 3) * 4 + n % 4]);
                       return r;
-                    }, static_cast<std::int64_t>(imm), Isa::avx512});
+                    },
+                    static_cast<std::int64_t>(imm), Isa::avx512});
   for (const std::size_t imm : {0x20, 0x31, 0x21, 0x30, 0x02, 0x13})
-    list.push_back({VOp::shuffle128, 2, [imm](const Lanes& a, const Lanes& b, const Lanes&) {
+    list.push_back({VOp::shuffle128, 2,
+                    [imm](const Lanes& a, const Lanes& b, const Lanes&) {
                       Lanes r;
                       for (std::size_t n = 0; n < 8; ++n) {
                         const std::size_t pick = imm >> (n / 4 * 4) & 3;
                         r.push_back((pick < 2 ? a : b)[pick % 2 * 4 + n % 4]);
                       }
                       return r;
-                    }, static_cast<std::int64_t>(imm), Isa::avx2});
+                    },
+                    static_cast<std::int64_t>(imm), Isa::avx2});
   return list;
 }
 
@@ -159,8 +165,9 @@ class Inputs {
   }
   std::uint32_t word() {
     static constexpr float kInf = std::numeric_limits<float>::infinity();
-    static constexpr float kSpecial[] = {0.0F, -0.0F, 1.0F, -1.0F, kInf, -kInf, NAN, 0x1p-140F,
-                                         -0x1p-127F, 0x1p-126F, 0x1.fffffep127F, 0.5F, 2.5F};
+    static constexpr float kSpecial[] = {
+        0.0F,      -0.0F,      1.0F,      -1.0F,           kInf, -kInf, NAN,
+        0x1p-140F, -0x1p-127F, 0x1p-126F, 0x1.fffffep127F, 0.5F, 2.5F};
     switch (random_() % 4) {
       case 0: return static_cast<std::uint32_t>(random_());
       case 1: return as_bits(std::normal_distribution<float>(0, 10)(random_));
@@ -176,9 +183,17 @@ class Inputs {
 /// Two NaNs are equal where the operation computes; where it moves bits, they must be the same.
 bool moves_bits(VOp op) {
   switch (op) {
-    case VOp::add: case VOp::sub: case VOp::mul: case VOp::div: case VOp::sqrt: case VOp::fma:
-    case VOp::fnma: case VOp::fma_acc: case VOp::round: case VOp::fraction: case VOp::scale_exponent:
-      return false;
+    case VOp::add:
+    case VOp::sub:
+    case VOp::mul:
+    case VOp::div:
+    case VOp::sqrt:
+    case VOp::fma:
+    case VOp::fnma:
+    case VOp::fma_acc:
+    case VOp::round:
+    case VOp::fraction:
+    case VOp::scale_exponent: return false;
     default: return true;
   }
 }
@@ -199,13 +214,41 @@ void expect_lanes(const Lanes& got, const Lanes& expected, VOp op, const std::st
 }
 
 /// Where the destination goes, and what the second source is.
-enum class Form { fresh, onto_0, onto_1, onto_2, same_sources, constant, constant_onto_0, memory,
-                  memory_onto_0, memory_onto_2, splat, splat_onto_0, constant_2, constant_2_onto_0,
-                  constant_2_onto_1, constants, constants_onto_0 };
-constexpr Form kForms[] = {Form::fresh, Form::onto_0, Form::onto_1, Form::onto_2, Form::same_sources,
-                           Form::constant, Form::constant_onto_0, Form::memory, Form::memory_onto_0,
-                           Form::memory_onto_2, Form::splat, Form::splat_onto_0, Form::constant_2,
-                           Form::constant_2_onto_0, Form::constant_2_onto_1, Form::constants,
+enum class Form {
+  fresh,
+  onto_0,
+  onto_1,
+  onto_2,
+  same_sources,
+  constant,
+  constant_onto_0,
+  memory,
+  memory_onto_0,
+  memory_onto_2,
+  splat,
+  splat_onto_0,
+  constant_2,
+  constant_2_onto_0,
+  constant_2_onto_1,
+  constants,
+  constants_onto_0
+};
+constexpr Form kForms[] = {Form::fresh,
+                           Form::onto_0,
+                           Form::onto_1,
+                           Form::onto_2,
+                           Form::same_sources,
+                           Form::constant,
+                           Form::constant_onto_0,
+                           Form::memory,
+                           Form::memory_onto_0,
+                           Form::memory_onto_2,
+                           Form::splat,
+                           Form::splat_onto_0,
+                           Form::constant_2,
+                           Form::constant_2_onto_0,
+                           Form::constant_2_onto_1,
+                           Form::constants,
                            Form::constants_onto_0};
 
 bool applies(Form form, const OpCase& c, Isa isa) {
@@ -244,7 +287,8 @@ void check(const OpCase& c, Form form, Isa isa, Registers registers, Inputs& inp
   Instruction i;
   i.op = c.op;
   i.imm = c.imm;
-  for (int s = 0; s < c.sources; ++s) i.src.at(static_cast<std::size_t>(s)) = reg(in.at(static_cast<std::size_t>(s)));
+  for (int s = 0; s < c.sources; ++s)
+    i.src.at(static_cast<std::size_t>(s)) = reg(in.at(static_cast<std::size_t>(s)));
   switch (form) {
     case Form::constant:
     case Form::constant_onto_0: i.src[1] = constant_bits(constant_word); break;
@@ -369,7 +413,8 @@ TEST(VectorOps, CompareAndBlend) {
             Lanes t = inputs.next(lanes), f = inputs.next(lanes);
             kernel.run({x.data(), y.data(), t.data(), f.data(), got.data()});
             for (std::size_t n = 0; n < lanes; ++n)
-              expected[n] = holds(as_float(x[n]), with_constant ? 1.0F : as_float(y[n])) ? t[n] : f[n];
+              expected[n] =
+                  holds(as_float(x[n]), with_constant ? 1.0F : as_float(y[n])) ? t[n] : f[n];
             expect_lanes(got, expected, VOp::blend, "compare and blend");
           }
         }

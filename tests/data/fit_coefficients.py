@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Fits the polynomials of src/codegen/math.cpp and prints src/codegen/math_tables.h.
+
+    pip install numpy scipy
+    fit_coefficients.py polynomials
+    fit_coefficients.py tables > src/codegen/math_tables.h
+
+Each fit minimizes the largest relative error over a dense grid by linear programming; coefficients are
+then rounded to f32 one by one, lowest power first, and the others fitted again.
+"""
+
+import math
+import sys
+
+import numpy as np
+from scipy.optimize import linprog
+from scipy.special import erf
+
+LONG = np.longdouble
+
+
+def grid(low, high, points):
+    t = np.cos(np.pi * np.arange(points) / (points - 1))
+    return ((low + high) / 2 - (high - low) / 2 * t).astype(LONG)
+
+
+def minimax(rest, basis, weight):
+    """The c that minimizes max |weight * (rest - basis c)|: least squares, then a linear program for what is left."""
+    a = (basis * weight[:, None]).astype(float)
+    y = (rest * weight).astype(float)
+    scale = np.abs(a).max(0)
+    a = a / scale
+    c = np.zeros(a.shape[1])
+    for _ in range(3):
+        c += np.linalg.lstsq(a, (y.astype(LONG) - a.astype(LONG) @ c.astype(LONG)).astype(float), rcond=None)[0]
+    left = (y.astype(LONG) - a.astype(LONG) @ c.astype(LONG)).astype(float)
+    unit = np.abs(left).max()
+    if unit == 0:
+        return c / scale
+    ones = np.ones((len(y), 1))
+    program = linprog(np.r_[np.zeros(a.shape[1]), 1],
+                      A_ub=np.block([[a, -ones], [-a, -ones]]), b_ub=np.r_[left / unit, -left / unit],
+                      bounds=[(None, None)] * a.shape[1] + [(0, None)], method="highs")
+    return (c + program.x[:-1] * unit) / scale
+
+
+def fit(f, powers, low, high, fixed=None, points=1201):
+    """{power: f32 coefficient} with the smallest relative error to f on [low, high], and that error."""
+    x = grid(low, high, points)
+    y = f(x)
+    weight = np.where(y == 0, 0, 1 / np.where(y == 0, 1, np.abs(y))).astype(float)
+    fixed = dict(fixed or {})
+    left = [p for p in powers if p not in fixed]
+    value = lambda: sum((LONG(c) * x**p for p, c in fixed.items()), LONG(0) * x)
+    while left:
+        c = minimax(y - value(), np.stack([x**p for p in left], 1), weight)
+        fixed[left.pop(0)] = float(np.float32(c[0]))
+    return dict(sorted(fixed.items())), np.abs(((y - value()) * weight).astype(float)).max()
+
+
+def literal(c):
+    text = f"{c:.9g}"
+    return text + ("F" if "." in text or "e" in text else ".0F")
+
+
+def polynomials():
+    ln2 = math.log(2)
+    root = math.sqrt(2) * 1.0001
+    atanh = lambda s: np.where(s < 1e-4, 1 / LONG(3) + s / 5 + s * s / 7,
+                               (np.arctanh(np.sqrt(s)) / np.sqrt(np.where(s == 0, 1, s)) - 1) / np.where(s == 0, 1, s))
+    for name, f, powers, low, high, fixed in (
+            ("2^x, fraction, degree 5", np.exp2, range(6), 0, 1, {0: 1.0}),
+            ("2^x, fraction, degree 6", np.exp2, range(7), 0, 1, {0: 1.0}),
+            ("2^x, nearest, degree 5", np.exp2, range(6), -.5, .5, {0: 1.0}),
+            ("2^x, nearest, degree 6", np.exp2, range(7), -.5, .5, {0: 1.0}),
+            ("e^r", np.exp, range(7), -ln2 / 2 * 1.0001, ln2 / 2 * 1.0001, {0: 1.0, 1: 1.0}),
+            ("e^2r - 1", lambda r: np.expm1(2 * r), range(1, 7), -ln2 / 4 * 1.0001, ln2 / 4 * 1.0001, {}),
+            ("sin", np.sin, range(1, 10, 2), 0, math.pi / 2 * 1.02, {1: 1.0}),
+            ("log(1 + f)", np.log1p, range(1, 10), 1 / root - 1, root - 1, {1: 1.0, 2: -.5}),
+            ("(atanh(q) / q - 1) / q^2 in q^2", atanh, range(4), 0, ((root - 1) / (root + 1))**2, {})):
+        c, error = fit(f, powers, low, high, fixed)
+        print(f"{name}: {', '.join(map(literal, c.values()))}   error {error:.2e}")
+
+
+def ratio(f, near_zero):
+    """f(a) / a, with its series where a is small."""
+    return lambda a: np.where(a < 1e-4, near_zero(a), f(a) / np.where(a == 0, 1, a)).astype(LONG)
+
+
+ERF = ratio(lambda a: erf(a.astype(float)), lambda a: 2 / np.sqrt(np.pi) * (1 - a * a / 3))
+GELU = lambda a: ERF(a * np.sqrt(.5)) * LONG(np.sqrt(.5))
+TANH = ratio(lambda a: np.tanh(a.astype(float)), lambda a: 1 - a * a / 3)
+
+
+def even_intervals(f, entries, width, degree, clamp):
+    """Around multiples of `width`."""
+    for i in range(entries):
+        low = -width / 2 if i else 0.0
+        high = width / 2 if i < entries - 1 else min(width / 2, clamp - i * width)
+        yield list(fit(lambda x: f(i * width + x), range(degree + 1), low, high, points=301)[0].values())
+
+
+def floating_intervals(f, scale, degree, clamp):
+    """From t = scale * a + 1/2 by its exponent and two bits more; in the order of those low four bits."""
+    first = int(np.float32(.5).view(np.uint32)) >> 21
+    rows = {}
+    for n in range(first, first + 16):
+        low, high = (float(np.uint32(m << 21).view(np.float32)) for m in (n, n + 1))
+        high = min(high, scale * clamp + .5)
+        rows[n % 16] = list(fit(lambda x: f((x + (low - .5)) / scale), range(degree + 1), 0, high - low,
+                                points=301)[0].values())
+    return [rows[n] for n in range(16)]
+
+
+def tables():
+    # Widths and largest arguments were searched for: at the largest argument the f32 result is exactly 1.
+    tanh_scale = float(np.float32(.831))
+    print("""// Polynomials by interval, for the formulas that look their coefficients up (math.cpp). Made by
+// tests/data/fit_coefficients.py: entry [k][i] is the coefficient of f^k in interval i.
+
+#pragma once
+
+namespace burin::codegen::tables {
+""")
+    for name, comment, rows in (
+            ("kErf16", "erf(a) / a around 0.25 i", even_intervals(ERF, 16, .25, 4, 3.875)),
+            ("kErf8", "erf(a) / a around 0.5234375 i", even_intervals(ERF, 8, .5234375, 6, 3.925)),
+            ("kGelu16", "erf(a / sqrt 2) / a around 0.3583984375 i", even_intervals(GELU, 16, .3583984375, 4, 5.556)),
+            ("kGelu8", "erf(a / sqrt 2) / a around 0.7421875 i", even_intervals(GELU, 8, .7421875, 6, 5.556)),
+            ("kTanh16", "tanh(a) / a by the exponent and two bits more of t = 0.831 a + 1/2, f from the interval's start",
+             floating_intervals(TANH, tanh_scale, 5, 9.02))):
+        powers = np.array(list(rows)).T
+        assert np.abs(powers[powers != 0]).min() > 1.2e-38  # a denormal operand is slow
+        print(f"/// {comment}.\nalignas(64) inline constexpr float {name}[{powers.shape[0]}][{powers.shape[1]}] = {{")
+        for row in powers:
+            lines = [[]]
+            for c in row:
+                if sum(len(t) + 2 for t in lines[-1]) + len(literal(c)) > 88:
+                    lines.append([])
+                lines[-1].append(literal(c))
+            print("    {" + ",\n     ".join(", ".join(line) for line in lines) + "},")
+        print("};\n")
+    print("}  // namespace burin::codegen::tables")
+
+
+if __name__ == "__main__":
+    {"polynomials": polynomials, "tables": tables}[sys.argv[1]]()

@@ -1,0 +1,339 @@
+// Kernels against the reference interpreter: random graphs, each compiled once for each instruction set and run at
+// random shapes around every tail, with all memory between pages that may not be touched.
+//
+//   BURIN_SEED=N        replays a run (each run takes a new seed and prints it)
+//   BURIN_CASE=KIND:I   of that run one graph alone: attention:17, elementwise:3
+//   BURIN_FUZZ_SCALE=X  multiplies the number of graphs
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <random>
+#include <unistd.h>
+
+#include "burin/compile.h"
+#include "burin/error.h"
+#include "dataflow/dataflow.h"
+#include "graph/axes.h"
+#include "linear/linear_ir.h"
+#include "linear/lower.h"
+#include "linear/passes/passes.h"
+#include "schedule/schedule.h"
+#include "target/target_info.h"
+#include "tests/support/coverage.h"
+#include "tests/support/graph_generator.h"
+#include "tests/support/guarded_call.h"
+#include "tests/support/interpret_check.h"
+#include "tests/support/random_shapes.h"
+
+namespace burin::testing {
+namespace {
+
+constexpr int kGraphs = 1000;     ///< of each kind
+constexpr int kShapes = 5;        ///< of each graph
+constexpr int kMaxFailures = 20;  ///< then the run ends
+constexpr double kBudget = 2e5;   ///< multiplications of one run of the interpreter, about
+constexpr double kTolerance = 2e-5;
+
+// ---- what a crash prints ----
+
+char crash_message[1 << 16];
+
+void on_crash(int signal) {
+  const char* text = "\ncrashed in a kernel: ";
+  (void)!write(STDERR_FILENO, text, strlen(text));
+  (void)!write(STDERR_FILENO, crash_message, strlen(crash_message));
+  std::signal(signal, SIG_DFL);
+  std::raise(signal);
+}
+
+void announce(const std::string& message) {
+  std::strncpy(crash_message, message.c_str(), sizeof(crash_message) - 1);
+}
+
+// ---- the run ----
+
+std::uint64_t run_seed() {
+  static const std::uint64_t seed = [] {
+    const char* given = std::getenv("BURIN_SEED");
+    return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+  }();
+  return seed;
+}
+
+double run_scale() {
+  const char* given = std::getenv("BURIN_FUZZ_SCALE");
+  return given != nullptr ? std::strtod(given, nullptr) : 1;
+}
+
+std::vector<Isa> instruction_sets() {
+  std::vector<Isa> out;
+  for (Isa isa : {Isa::avx2, Isa::avx512})
+    if (isa <= host_target().isa)
+      out.push_back(isa);
+    else
+      fmt::print("skipped {}: this machine (or BURIN_ISA) offers {}\n", to_string(isa), to_string(host_target().isa));
+  return out;
+}
+
+std::string describe(const std::map<std::string, std::int64_t>& symbols) {
+  std::string out;
+  for (const auto& [name, value] : symbols) out += fmt::format(" {}={}", name, value);
+  return out;
+}
+
+std::string first_difference(const Tensor& expected, const Tensor& actual) {
+  std::int64_t worst = -1;
+  double worst_difference = -1;
+  for (std::int64_t i = 0; i < expected.size(); ++i) {
+    const double x = expected.at(i), y = actual.at(i);
+    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+    const double d = std::isfinite(x) && std::isfinite(y) ? std::abs(x - y) : INFINITY;
+    if (d > worst_difference) worst = i, worst_difference = d;
+  }
+  if (worst < 0) return "none";
+  return fmt::format("element {} of {} {}: expected {}, got {}", worst, expected.size(), to_string(expected.dims()),
+                     expected.at(worst), actual.at(worst));
+}
+
+/// Largest absolute difference, infinite where kinds differ, and the largest magnitude expected.
+bool agree(const Tensor& expected, const Tensor& actual, double rounding) {
+  if (expected.precision() != actual.precision() || expected.dims() != actual.dims()) return false;
+  double magnitude = 0, difference = 0;
+  for (std::int64_t i = 0; i < expected.size(); ++i) {
+    const double x = expected.at(i), y = actual.at(i);
+    if (std::isnan(x) && std::isnan(y)) continue;
+    if (x != y && !(std::isfinite(x) && std::isfinite(y))) return false;
+    if (!std::isfinite(x)) continue;
+    magnitude = std::max(magnitude, std::abs(x));
+    difference = std::max(difference, std::abs(x - y));
+  }
+  return difference <= kTolerance * magnitude + rounding + 1e-30;
+}
+
+bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i].bytes() > 0 && std::memcmp(a[i].data(), b[i].data(), a[i].bytes()) != 0) return false;
+  return true;
+}
+
+class Fuzzer {
+ public:
+  using Generator = std::function<GeneratedGraph(Random&)>;
+
+  Fuzzer(std::string kind, Generator generate, Coverage& coverage)
+      : kind_(std::move(kind)), generate_(std::move(generate)), coverage_(coverage) {}
+
+  void run() {
+    std::signal(SIGSEGV, on_crash), std::signal(SIGILL, on_crash), std::signal(SIGFPE, on_crash), std::signal(SIGABRT, on_crash);
+    fmt::print("BURIN_SEED={}\n", run_seed());
+    const char* one = std::getenv("BURIN_CASE");
+    const auto count = static_cast<int>(kGraphs * run_scale());
+    if (one != nullptr) {
+      const std::string text = one, prefix = kind_ + ":";
+      if (text.rfind(prefix, 0) == 0) run_case(std::atoi(text.c_str() + prefix.size()));
+      return;
+    }
+    for (int i = 0; i < count && failures_ < kMaxFailures; ++i) run_case(i);
+    fmt::print("{}: {} graphs, {} runs, {} failures\n{}", kind_, count, runs_, failures_, coverage_.to_string());
+    if (count >= kGraphs && failures_ == 0) {
+      const std::vector<std::string> missing = coverage_.missing();
+      EXPECT_TRUE(missing.empty()) << "never covered: " << missing.front() << " and " << missing.size() - 1 << " more";
+    }
+  }
+
+ private:
+  struct Shaped {
+    std::map<std::string, std::int64_t> symbols;
+    std::vector<Tensor> inputs, expected;
+  };
+
+  void run_case(int index) {
+    Random random(run_seed() * 1000003 + static_cast<std::uint64_t>(index) * 2 + (kind_ == "attention" ? 0 : 1));
+    replay_ = fmt::format("BURIN_SEED={} BURIN_CASE={}:{} test_fuzz --gtest_filter='Differential.*'", run_seed(), kind_, index);
+    announce(replay_ + " (while generating)\n");
+    try {
+      const GeneratedGraph generated = generate_(random);
+      text_ = print(generated.graph);
+      check_graph(generated, random);
+    } catch (const std::exception& e) {
+      fail(fmt::format("error: {}", e.what()));
+    }
+  }
+
+  void fail(const std::string& what) {
+    ++failures_;
+    ADD_FAILURE() << what << "\n" << replay_ << "\n" << text_;
+  }
+
+  void check_graph(const GeneratedGraph& generated, Random& random) {
+    coverage_.count(generated.features);
+    std::vector<Shaped> shapes;
+    for (int i = 0; i < kShapes; ++i) {
+      Shaped s;
+      s.symbols = random_symbols(generated.graph, random, kBudget);
+      s.inputs = random_contents(generated.graph, s.symbols, random);
+      s.expected = interpret(generated.graph, s.inputs, s.symbols);
+      shapes.push_back(std::move(s));
+    }
+    for (Isa isa : instruction_sets_) check_kernel(generated, shapes, isa, random);
+    if (random.chance(0.1)) check_linear(generated, random);
+  }
+
+  void check_kernel(const GeneratedGraph& generated, const std::vector<Shaped>& shapes, Isa isa, Random& random) {
+    CompileOptions options;
+    options.isa = to_string(isa);
+    options.verify = random.chance(0.125);
+    if (kind_ == "attention") options.softmax_form = random.chance(0.5) ? "score_rows" : "online";
+    const std::string how = fmt::format("{} {}", options.isa, options.softmax_form);
+    announce(fmt::format("{}\n{}\n{} compiling\n", replay_, text_, how));
+    coverage_.count("isa", options.isa);
+    if (kind_ == "attention") coverage_.count("softmax_form", options.softmax_form);
+    if (options.verify) coverage_.count("verify", "yes");
+    std::optional<CompiledSubgraph> compiled;
+    try {
+      compiled.emplace(compile(generated.graph, options));
+    } catch (const Error& e) {
+      return fail(fmt::format("{}: compile: {}", how, e.what()));
+    }
+    const CodegenStatistics before = codegen_statistics();
+    for (const Shaped& s : shapes)
+      if (!check_run(*compiled, generated, s, how, random)) break;
+    EXPECT_EQ(before.events, codegen_statistics().events) << replay_;
+  }
+
+  bool check_run(const CompiledSubgraph& compiled, const GeneratedGraph& generated, const Shaped& s, const std::string& how,
+                 Random& random) {
+    CallOptions call;
+    call.strided = random.chance(1.0 / 3);
+    call.workers = static_cast<int>(random.between(1, 3));
+    call.thread_pool = random.chance(0.1);
+    const std::string what = fmt::format("{} strided={} workers={} pool={} symbols:{}", how, call.strided, call.workers,
+                                         call.thread_pool, describe(s.symbols));
+    announce(fmt::format("{}\n{}\n{}\n", replay_, text_, what));
+    try {
+      Invocation invocation = compiled.invocation(call.workers);
+      const std::vector<Tensor> actual = guarded_call(invocation, generated.graph, s.inputs, call, random);
+      ++runs_;
+      coverage_.count("strides", call.strided ? "wide" : "dense");
+      coverage_.count("workers", std::to_string(call.workers));
+      for (std::size_t i = 0; i < actual.size(); ++i)
+        if (!agree(s.expected[i], actual[i], generated.rounding[i])) {
+          fail(fmt::format("{}: output {}: {} (rounding {})", what, i, first_difference(s.expected[i], actual[i]), generated.rounding[i]));
+          return false;
+        }
+      count_tails(s);
+      if (!random.chance(0.3)) return true;
+      CallOptions other = call;
+      other.workers = 1 + call.workers % 3;
+      other.strided = !call.strided;
+      Invocation second = compiled.invocation(other.workers);
+      if (!same_bits(actual, guarded_call(second, generated.graph, s.inputs, other, random))) {
+        fail(fmt::format("{}: other bits with {} workers, strided={}", what, other.workers, other.strided));
+        return false;
+      }
+    } catch (const Error& e) {
+      fail(fmt::format("{}: {}", what, e.what()));
+      return false;
+    }
+    return true;
+  }
+
+  void count_tails(const Shaped& s) {
+    for (const Tensor& t : s.expected) {
+      if (t.dims().empty()) continue;
+      if (t.size() == 0) {
+        coverage_.count("tail", "empty");
+        continue;
+      }
+      const std::int64_t n = t.dims().back();
+      coverage_.count("tail", n == 1 ? "one" : n % 16 == 0 ? "none" : n < 8 ? "below_8" : n < 16 ? "below_16" : "some");
+    }
+  }
+
+  /// Linear IR after lowering and after each pass, on small shapes.
+  void check_linear(const GeneratedGraph& generated, Random& random) {
+    announce(fmt::format("{}\n{}\nLinear IR\n", replay_, text_));
+    const std::map<std::string, std::int64_t> symbols = random_symbols(generated.graph, random, 5e3);
+    const std::vector<Tensor> inputs = random_contents(generated.graph, symbols, random);
+    const std::vector<Tensor> expected = interpret(generated.graph, inputs, symbols);
+    coverage_.count("linear", "yes");
+    std::string stage = "dataflow";
+    try {
+      Graph body = generated.graph;
+      dataflow_pipeline().run(body);
+      const AxisMap axes = analyze_axes(body);
+      const TargetInfo target = target_for(random.pick(instruction_sets_));
+      ScheduleOptions overrides;
+      if (kind_ == "attention" && random.chance(0.5)) overrides.softmax_form = SoftmaxForm::online;
+      const Schedule schedule = choose_schedule(body, axes, target, overrides);
+      stage = "lower";
+      linear::LinearIR ir = linear::lower(body, axes, schedule, target);
+      if (!linear_agrees(ir, inputs, symbols, expected, generated.rounding, stage)) return;
+      const auto pipeline = linear::linear_pipeline(schedule);
+      for (const auto& pass : pipeline.passes()) {
+        stage = pass.name;
+        const std::string before = linear::print(ir);
+        if (!pass.run(ir)) continue;
+        linear::verify(ir);
+        if (!linear_agrees(ir, inputs, symbols, expected, generated.rounding, stage)) return;
+      }
+    } catch (const Error& e) {
+      fail(fmt::format("Linear IR, {}, symbols:{}: {}", stage, describe(symbols), e.what()));
+    }
+  }
+
+  bool linear_agrees(const linear::LinearIR& ir, const std::vector<Tensor>& inputs,
+                     const std::map<std::string, std::int64_t>& symbols, const std::vector<Tensor>& expected,
+                     const std::vector<double>& rounding, const std::string& stage) {
+    const std::vector<Tensor> actual = linear::interpret(ir, inputs, symbols);
+    for (std::size_t i = 0; i < actual.size(); ++i)
+      if (!agree(expected[i], actual[i], rounding[i])) {
+        fail(fmt::format("Linear IR after {}, symbols:{}: output {}: {}\n{}", stage, describe(symbols), i,
+                         first_difference(expected[i], actual[i]), linear::print(ir)));
+        return false;
+      }
+    return true;
+  }
+
+  std::string kind_;
+  Generator generate_;
+  Coverage& coverage_;
+  std::vector<Isa> instruction_sets_ = instruction_sets();
+  std::string replay_, text_;
+  int failures_ = 0;
+  std::int64_t runs_ = 0;
+};
+
+void declare_run_features(Coverage& coverage) {
+  for (Isa isa : {Isa::avx2, Isa::avx512})
+    if (isa <= host_target().isa) coverage.declare("isa", {std::string(to_string(isa))});
+  coverage.declare("verify", {"yes"});
+  coverage.declare("linear", {"yes"});
+  coverage.declare("strides", {"wide", "dense"});
+  coverage.declare("workers", {"1", "2", "3"});
+  coverage.declare("tail", {"none", "one", "below_8", "below_16", "some", "empty"});
+}
+
+TEST(Differential, Attention) {
+  Coverage coverage;
+  declare_attention_features(coverage);
+  declare_run_features(coverage);
+  coverage.declare("softmax_form", {"score_rows", "online"});
+  Fuzzer("attention", generate_attention, coverage).run();
+}
+
+TEST(Differential, Elementwise) {
+  Coverage coverage;
+  declare_elementwise_features(coverage);
+  declare_run_features(coverage);
+  Fuzzer("elementwise", generate_elementwise, coverage).run();
+}
+
+}  // namespace
+}  // namespace burin::testing
