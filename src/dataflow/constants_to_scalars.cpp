@@ -48,6 +48,8 @@ bool keeps_shape(const Graph& graph, const Node& node, std::size_t index, ValueI
   const Shape& full = graph.value(node.outputs[0]).shape;
   if (graph.value(instead).shape.size() > full.size()) return false;
   if (node.op == OpKind::Clip) return index > 0;
+  // The slope must not have more dimensions than x.
+  if (node.op == OpKind::PRelu && index == 0) return false;
   for (std::size_t i = 0; i < node.inputs.size(); ++i)
     if (i != index && node.inputs[i] != kNone && graph.value(node.inputs[i]).shape == full)
       return true;

@@ -236,6 +236,8 @@ class AxisAnalysis {
     for (auto& dims : map_.dims)
       for (AxisList& list : dims) renumber(list);
     for (AxisList& list : map_.reduced) renumber(list);
+    // Scalars alone still are an iteration space: of one point.
+    if (map_.axes.empty()) map_.axes.push_back({"one", 1});
     return std::move(map_);
   }
 

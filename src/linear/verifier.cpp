@@ -261,6 +261,15 @@ class Verifier {
         fail("a bound names {}, the variable of a lane loop", e.loop->var);
   }
 
+  /// The versions leave nothing over: a known extent is used up by them in turn, or the last step divides any extent.
+  bool reaches_end(const Loop& loop) const {
+    const Expr extent = loop.end - loop.begin;
+    auto rest = extent.as_constant();
+    if (!rest) return ir_.facts.proves_divides(loop.versions.back().step, extent);
+    for (const Loop::Version& v : loop.versions) *rest %= v.step;
+    return *rest == 0;
+  }
+
   void versions(const Loop& loop) const {
     for (std::size_t i = 0; i < loop.versions.size(); ++i) {
       const Loop::Version& v = loop.versions[i];
@@ -270,7 +279,7 @@ class Verifier {
       if (v.partial && i + 1 != loop.versions.size()) fail("step {} is partial but not the last", v.step);
     }
     const Loop::Version& last = loop.versions.back();
-    if (!last.partial && last.step != 1 && !ir_.facts.proves_divides(last.step, loop.end - loop.begin))
+    if (!last.partial && last.step != 1 && !reaches_end(loop))
       fail("the last step, {}, is not partial and is not known to divide {}", last.step, (loop.end - loop.begin).to_string());
   }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <set>
 
-#include "burin/error.h"
 
 namespace burin {
 namespace {
@@ -72,7 +71,7 @@ class Scheduler {
   }
 
   /// Attention: the queries, the rows of the first product, which all that follows shares. Otherwise the innermost
-  /// axis of the widest output: it has stride 1.
+  /// axis of the widest output: it has stride 1. (Where only scalars are computed, any axis: no loop runs over it.)
   AxisId lane_axis() const {
     if (products_.size() >= 2) {
       const Node& first = body_.node(products_.front());
@@ -83,8 +82,7 @@ class Scheduler {
       if (!list.empty() && is_common(list.back())) return list.back();
     }
     const std::vector<AxisId> widest = widest_value_axes();
-    if (widest.empty()) throw Error("nothing but scalars is computed");
-    return widest.back();
+    return widest.empty() ? 0 : widest.back();
   }
 
   std::vector<AxisId> widest_value_axes() const {

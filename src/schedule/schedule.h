@@ -44,7 +44,7 @@ struct Schedule {
   std::vector<std::pair<std::string, std::string>> describe(const AxisMap& axes) const;
 };
 
-/// The policy. Throws burin::Error where no schedule fits (the reason in words).
+/// The policy.
 Schedule choose_schedule(const Graph& body, const AxisMap& axes, const TargetInfo& target,
                          const ScheduleOptions& options = {});
 

@@ -245,29 +245,33 @@ class AttentionGenerator : Builder {
   void choose_dimensions() {
     rank_ = random_.chance(0.85) ? 4 : random_.chance(0.7) ? 3 : 2;
     feature("rank", std::to_string(rank_));
+    // Static sizes that are all large would keep the interpreter busy for seconds.
+    do choose_sizes();
+    while (at_least(kv_heads_) * static_cast<double>(group_) * at_least(batch_) * at_least(queries_) * at_least(keys_) *
+               (at_least(head_size_) + at_least(value_size_)) > 1e6);
+    feature("heads", group_ > 1 ? (kv_heads_.is_constant() ? "grouped" : "grouped_symbolic") : "plain");
+    feature("keys", cross_ ? "cross" : "self");
+    feature("lengths", queries_.is_constant() ? "static" : "dynamic");
+    feature("head_size", head_size_.is_constant() ? head_size_.to_string() : "dynamic");
+    feature("value_size", value_size_ == head_size_ ? "same" : "other");
+  }
+
+  static double at_least(const Expr& e) { return static_cast<double>(e.as_constant().value_or(4)); }
+
+  void choose_sizes() {
     batch_ = dimension("B", 0.7, random_.between(1, 2));
     group_ = rank_ > 2 && random_.chance(0.3) ? random_.between(2, 4) : 1;
     kv_heads_ = dimension("Hkv", 0.25, random_.between(1, 3));
     heads_ = kv_heads_ * group_;
-    feature("heads", group_ > 1 ? (kv_heads_.is_constant() ? "grouped" : "grouped_symbolic") : "plain");
     queries_ = dimension("S", 0.75, random_.pick(tail_sizes()));
-    const bool cross = random_.chance(0.3);
-    keys_ = cross ? dimension("T", 0.75, random_.pick(tail_sizes())) : queries_;
-    feature("keys", cross ? "cross" : "self");
-    feature("lengths", queries_.is_constant() ? "static" : "dynamic");
+    cross_ = random_.chance(0.3);
+    keys_ = cross_ ? dimension("T", 0.75, random_.pick(tail_sizes())) : queries_;
     head_size_ = head_size("D");
     value_size_ = random_.chance(0.2) ? head_size("Dv") : head_size_;
-    feature("value_size", value_size_ == head_size_ ? "same" : "other");
   }
 
   Expr head_size(const std::string& symbol) {
-    if (random_.chance(0.15)) {
-      feature("head_size", "dynamic");
-      return Expr::symbol(symbol);
-    }
-    const std::int64_t n = random_.pick(head_sizes());
-    feature("head_size", std::to_string(n));
-    return n;
+    return random_.chance(0.15) ? Expr::symbol(symbol) : Expr(random_.pick(head_sizes()));
   }
 
   /// The dimensions of a shape of rank 4 that the rank of this graph has.
@@ -498,6 +502,7 @@ class AttentionGenerator : Builder {
   std::int64_t group_ = 1;
   Expr batch_, kv_heads_, heads_, queries_, keys_, head_size_, value_size_;
   std::string mask_;
+  bool cross_ = false;    ///< keys of another length than queries
   bool extreme_ = false;  ///< a mask has put lowest or infinite numbers among the scores
 };
 

@@ -22,21 +22,6 @@ std::int64_t dimension_product(const Shape& shape, const std::map<std::string, s
   return n;
 }
 
-/// Multiplications of the products and elements of all values.
-double work(const Graph& graph, const std::map<std::string, std::int64_t>& symbols) {
-  double total = 0;
-  for (NodeId id : graph.order()) {
-    const Node& node = graph.node(id);
-    double n = static_cast<double>(dimension_product(graph.value(node.outputs[0]).shape, symbols));
-    if (node.op == OpKind::MatMul)
-      n *= static_cast<double>(graph.value(node.inputs[0]).shape.back().evaluate(symbols));
-    else
-      n *= 4;
-    total += n;
-  }
-  return total;
-}
-
 double masked(const std::string& name, Random& random) {
   const double draw = random.real(0, 1);
   if (draw < 0.5) return random.real(-2, 2);
@@ -86,6 +71,20 @@ const std::vector<std::int64_t>& head_sizes() {
   return sizes;
 }
 
+double interpretation_work(const Graph& graph, const std::map<std::string, std::int64_t>& symbols) {
+  double total = 0;
+  for (NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    double n = static_cast<double>(dimension_product(graph.value(node.outputs[0]).shape, symbols));
+    if (node.op == OpKind::MatMul)
+      n *= static_cast<double>(graph.value(node.inputs[0]).shape.back().evaluate(symbols));
+    else
+      n *= 4;
+    total += n;
+  }
+  return total;
+}
+
 std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& random, double budget) {
   const std::vector<std::string> names = graph.symbols();
   std::map<std::string, std::int64_t> values;
@@ -96,7 +95,7 @@ std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& r
         if (auto it = values.find("N" + s.substr(1)); it != values.end()) values[s] = random.chance(0.5) ? 1 : it->second;
   };
   settle_partners();
-  for (int attempt = 0; attempt < 200 && work(graph, values) > budget && !names.empty(); ++attempt) {
+  for (int attempt = 0; attempt < 200 && interpretation_work(graph, values) > budget && !names.empty(); ++attempt) {
     const std::string& s = random.pick(names);
     values[s] = std::min(values[s], std::max<std::int64_t>(1, random_size(s, random)));
     settle_partners();

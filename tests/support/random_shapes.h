@@ -20,6 +20,9 @@ const std::vector<std::int64_t>& head_sizes();
 /// that of the symbol in its place (P1: N1), others a size from tail_sizes().
 std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& random, double budget);
 
+/// Multiplications, about, that interpreting the graph costs.
+double interpretation_work(const Graph& graph, const std::map<std::string, std::int64_t>& symbols);
+
 /// Contents by the name of the input: mask_add.. zero, lowest, -inf or -1e4 (never for the first key), mask_any..: the
 /// same with whole rows of lowest; mask_bool.. mostly true (always for the first key); pos.. in [0.5, 2); unit.. in
 /// [-1, 1); grid.. multiples of 1/4 in [-2, 2]; others in [-2, 2).

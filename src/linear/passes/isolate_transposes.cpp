@@ -19,11 +19,12 @@
 namespace burin::linear {
 namespace {
 
-/// The enclosing loop whose variable runs along memory at stride 1.
+/// The loop inside of the lane loop whose variable runs along memory at stride 1.
 const Loop* row_loop(const Expression& e, const Path& path) {
   for (std::size_t i = path.loops.size(); i-- > 0;) {
     const Loop& l = *path.loops[i];
-    if (l.lanes || l.parallel) continue;
+    if (l.lanes) return nullptr;
+    if (l.parallel) continue;
     const auto c = e.index.coefficient(l.var);
     if (c && *c == Expr(1)) return &l;
   }
@@ -35,7 +36,6 @@ bool only_elementwise(const Block& block) {
                       [](const Item& i) { return i.is_loop() || i.expression.op == Op::update_fma; });
 }
 
-/// Moves the accesses of one block that need it; `insert` receives the new loops with the loop that they stand beside.
 class Isolation {
  public:
   explicit Isolation(LinearIR& ir) : ir_(ir) {}

@@ -23,5 +23,5 @@ std::string error_of(const Action& action) {
 
 /// Expects the statement to throw a burin::Error whose message contains `part`.
 #define EXPECT_ERROR(statement, part)             \
-  EXPECT_PRED_FORMAT2(testing::IsSubstring, part, \
+  EXPECT_PRED_FORMAT2(::testing::IsSubstring, part, \
                       burin::test::error_of([&] { static_cast<void>(statement); }))
