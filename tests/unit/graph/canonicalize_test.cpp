@@ -421,13 +421,20 @@ std::optional<std::vector<Tensor>> results_of(const Graph& graph, std::int64_t b
   }
 }
 
+/// Random reshapes may fit together only for odd sizes: S == 4*B*S, where nothing is in a tensor.
+bool is_ordinary(const Facts& facts) {
+  const auto is_plain = [](const Expr& e) { return e.is_constant() || e.as_symbol(); };
+  return std::all_of(facts.checks().begin(), facts.checks().end(), [&](const auto& check) {
+    const bool is_equality = check.relation == Facts::Check::Relation::equal;
+    return !is_equality || (is_plain(check.left) && is_plain(check.right));
+  });
+}
+
 TEST(Canonicalize, RandomGraphsComputeTheSame) {
   int compared = 0;
   for (std::uint32_t seed = 0; seed < 300; ++seed) {
     const Graph graph = RandomGraph(seed).build(25);
-    // Some fit together only where nothing is in them.
-    const auto empty = [&](const char* s) { return graph.facts.proves_equal(Expr::symbol(s), 0); };
-    if (empty("B") || empty("S")) continue;
+    if (!is_ordinary(graph.facts)) continue;
     SCOPED_TRACE(print(graph));
     Graph clean = graph;
     ASSERT_NO_THROW(canonicalize(clean)) << "seed " << seed;
