@@ -1,12 +1,17 @@
 // Identities of algebra, applied until none fits.
 //
-//   x * 1, x / 1, x + 0, x - 0, x ^ 1      -> x            (-0 + 0 is +0 by the plain formula, and
-//   stays -0) (x * a) * b  -> x * (a * b)            (x + a) + b  -> x + (a + b)        for numbers
-//   a and b x * x        -> square(x)              x * -1       -> neg(x) neg(neg(x))  -> x
-//   not(not(x))  -> x reciprocal(sqrt(x)) -> rsqrt(x)        sqrt of a reciprocal likewise
-//   identity(x), cast to the same type, where(c, x, x)   -> x
-//   transpose(transpose(x)) -> one or none               squeeze(unsqueeze(x)) over the same axes
-//   -> x an element-wise operation on constants alone         -> a constant
+//   x * 1, x / 1, x + 0, x - 0, x ^ 1         -> x
+//   (x * a) * b, (x + a) + b                  -> x * (a * b), x + (a + b)    for numbers a and b
+//   x * x, x * -1                             -> square(x), neg(x)
+//   neg(neg(x)), not(not(x))                  -> x
+//   reciprocal(sqrt(x)), sqrt(reciprocal(x))  -> rsqrt(x)
+//   identity(x), where(c, x, x)               -> x
+//   cast to the type that x has               -> x
+//   transpose(transpose(x))                   -> one transpose, or none
+//   squeeze(unsqueeze(x)) over the same axes  -> x
+//   an element-wise operation on constants    -> a constant
+//
+// -0 + 0 is +0 by the plain formula, and stays -0.
 
 #include <algorithm>
 #include <cmath>

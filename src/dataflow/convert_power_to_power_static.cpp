@@ -1,9 +1,9 @@
 // A power with a constant exponent that a few cheap operations compute.
 //
-//   pow(x, 2) -> square(x)          pow(x, 0.5)  -> sqrt(x)         pow(x, 1) -> x
-//   pow(x, 3) -> square(x) * x      pow(x, -0.5) -> rsqrt(x)
-//   pow(x, 4) -> square(square(x))  pow(x, -1)   -> reciprocal(x)   pow(x, -2) ->
-//   reciprocal(square(x))
+//   pow(x, 1)    -> x                      pow(x, 0.5)  -> sqrt(x)
+//   pow(x, 2)    -> square(x)              pow(x, -0.5) -> rsqrt(x)
+//   pow(x, 3)    -> square(x) * x          pow(x, -1)   -> reciprocal(x)
+//   pow(x, 4)    -> square(square(x))      pow(x, -2)   -> reciprocal(square(x))
 //
 // pow(-inf, 0.5) is +inf by the C library and NaN afterwards.
 

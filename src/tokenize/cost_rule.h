@@ -13,12 +13,12 @@ namespace burin {
 /// What fusion saves is one pass over memory (write and read again) for each value inside of the
 /// group, and one call of a stand-alone operation for each node but one. What it costs is a call of
 /// a kernel of its own, with the binding of shapes. So a group pays
-/// - if it has two or more operations that compute something (a cast or a Not alone moves along for
-/// free, and
-///   does not count), or one that is several passes by itself (a softmax, a normalisation, a GELU);
+///
+/// - if it has two or more operations that compute something (a cast or a Not moves along for free
+///   and does not count), or one that is several passes by itself (a softmax, a normalisation, a
+///   GELU);
 /// - and if its tensors are not tiny: below kTinyElements elements a call costs more than the work.
-/// A size that
-///   is not a number counts as large.
+///   A size that is not a number counts as large.
 std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vector<NodeId>& nodes);
 
 /// Tensors of fewer elements are not worth a kernel.

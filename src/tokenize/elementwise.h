@@ -14,8 +14,10 @@ namespace burin {
 /// that is 1 only at some calls would make a vector load a splat, and back.
 ///
 ///     %1 = add %x, %bias                     : f32[B,S,768]
-///     %2 = add %1, %residual                 : f32[B,S,768]       one group with two outputs, %2
-///     and %3, %3 = layer_norm %2, %scale, %shift     : f32[B,S,768]       if %2 has other readers
+///     %2 = add %1, %residual                 : f32[B,S,768]
+///     %3 = layer_norm %2, %scale, %shift     : f32[B,S,768]
+///
+/// is one group, with the outputs %3 and, if it has other readers, %2.
 void carve_elementwise(Graph& graph, TokenizeReport& report);
 
 }  // namespace burin

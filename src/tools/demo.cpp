@@ -7,25 +7,16 @@
 #include "burin/onnx.h"
 #include "host/model.h"
 #include "tools/commands.h"
-#include "tools/data_set.h"
+#include "host/data_set.h"
 
 namespace burin::tools {
 namespace {
 
+using host::DataSet;
 using Clock = std::chrono::steady_clock;
 
 double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
-}
-
-/// Folders set_0, set_1, ... beside the model.
-std::vector<std::filesystem::path> stored_sets(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> sets;
-  for (int i = 0;; ++i) {
-    const auto set = folder / fmt::format("set_{}", i);
-    if (!std::filesystem::is_directory(set)) return sets;
-    sets.push_back(set);
-  }
 }
 
 /// Carves, compiles once, runs each stored shape, checks, and says how fast it was.
@@ -45,10 +36,10 @@ void demo(const std::string& file, const std::string& data, int& status) {
   plain_options.tokenize = false;
   host::Model plain(load_onnx(path), plain_options);
   const std::uint64_t events = codegen_statistics().events;
-  const auto sets = stored_sets(data.empty() ? path.parent_path() : std::filesystem::path(data));
+  const auto sets = host::stored_sets(data.empty() ? path.parent_path() : std::filesystem::path(data));
   if (sets.empty()) fmt::print("no stored data (set_0, set_1, ...) beside the model: nothing to run\n");
   for (const auto& folder : sets) {
-    const DataSet set = load_data_set(folder, model.graph());
+    const DataSet set = host::load_data_set(folder, model.graph());
     auto time = [&](host::Model& m, std::vector<Tensor>& out) {
       const auto begin = Clock::now();
       out = m.run(set.inputs);
@@ -60,7 +51,7 @@ void demo(const std::string& file, const std::string& data, int& status) {
     double worst = 0;
     for (std::size_t i = 0; i < outputs.size(); ++i)
       if (set.outputs[i])
-        worst = std::max(worst, compare(model.graph().value(model.graph().outputs[i]).name, *set.outputs[i], outputs[i]).relative);
+        worst = std::max(worst, host::compare(model.graph().value(model.graph().outputs[i]).name, *set.outputs[i], outputs[i]).relative);
     const bool ok = worst <= kTolerance;
     if (!ok) status = 1;
     fmt::print("  {} {}: largest relative difference {:.2g} ({}), {:.0f} us with kernels, {:.0f} us interpreted\n",

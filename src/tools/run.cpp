@@ -10,10 +10,13 @@
 #include "graph/interpreter.h"
 #include "host/model.h"
 #include "tools/commands.h"
-#include "tools/data_set.h"
+#include "host/data_set.h"
 
 namespace burin::tools {
 namespace {
+
+using host::DataSet;
+using host::Difference;
 
 struct RunOptions {
   std::string model, tokenize = "on", precision = "f32", isa;
@@ -108,7 +111,7 @@ class Runner {
   std::vector<SetResult> run() {
     std::vector<SetResult> results;
     for (const std::string& folder : options_.data) {
-      const DataSet set = load_data_set(folder, model_.graph());
+      const DataSet set = host::load_data_set(folder, model_.graph());
       results.push_back(run_set(folder, set.inputs, set.outputs));
     }
     if (options_.data.empty()) results.push_back(run_set("random", random_inputs(model_.graph(), options_), {}));
@@ -145,11 +148,11 @@ class Runner {
     const std::vector<Tensor> outputs = model_.run(inputs);
     auto output_name = [&](std::size_t i) { return model_.graph().value(model_.graph().outputs[i]).name; };
     for (std::size_t i = 0; i < expected.size(); ++i)
-      if (expected[i]) add_difference(result, compare(output_name(i), *expected[i], outputs[i]), options_.tolerance);
+      if (expected[i]) add_difference(result, host::compare(output_name(i), *expected[i], outputs[i]), options_.tolerance);
     if (options_.check) {
       const std::vector<Tensor> reference = interpret(source_, inputs);
       for (std::size_t i = 0; i < reference.size(); ++i)
-        add_difference(result, compare(output_name(i), reference[i], outputs[i]), options_.tolerance);
+        add_difference(result, host::compare(output_name(i), reference[i], outputs[i]), options_.tolerance);
     }
     return result;
   }

@@ -205,17 +205,17 @@ class Fuzzer {
     }
     const CodegenStatistics before = codegen_statistics();
     for (const Shaped& s : shapes)
-      if (!check_run(*compiled, generated, s, how, random)) break;
+      if (!check_run(*compiled, generated, s, options, random)) break;
     EXPECT_EQ(before.events, codegen_statistics().events) << replay_;
   }
 
-  bool check_run(const CompiledSubgraph& compiled, const GeneratedGraph& generated, const Shaped& s, const std::string& how,
+  bool check_run(const CompiledSubgraph& compiled, const GeneratedGraph& generated, const Shaped& s, const CompileOptions& options,
                  Random& random) {
     CallOptions call;
     call.strided = random.chance(1.0 / 3);
     call.workers = static_cast<int>(random.between(1, 3));
     call.thread_pool = random.chance(0.1);
-    const std::string what = fmt::format("{} strided={} workers={} pool={} symbols:{}", how, call.strided, call.workers,
+    const std::string what = fmt::format("{} {} strided={} workers={} pool={} symbols:{}", options.isa, options.softmax_form, call.strided, call.workers,
                                          call.thread_pool, describe(s.symbols));
     announce(fmt::format("{}\n{}\n{}\n", replay_, text_, what));
     try {
@@ -226,7 +226,8 @@ class Fuzzer {
       coverage_.count("workers", std::to_string(call.workers));
       for (std::size_t i = 0; i < actual.size(); ++i)
         if (!agree(s.expected[i], actual[i], generated.rounding[i])) {
-          fail(fmt::format("{}: output {}: {} (rounding {})", what, i, first_difference(s.expected[i], actual[i]), generated.rounding[i]));
+          fail(fmt::format("{}: output {}: {} (rounding {})\nright without one of: {}", what, i,
+                           first_difference(s.expected[i], actual[i]), generated.rounding[i], culprits(generated, s, options, call)));
           return false;
         }
       count_tails(s);
@@ -244,6 +245,29 @@ class Fuzzer {
       return false;
     }
     return true;
+  }
+
+  /// The passes without any one of which the result is right.
+  std::string culprits(const GeneratedGraph& generated, const Shaped& s, CompileOptions options, const CallOptions& call) {
+    std::vector<std::string> names;
+    const auto on_graph = dataflow_pipeline();
+    for (const auto& pass : on_graph.passes()) names.push_back(pass.name);
+    const auto on_loops = linear::linear_pipeline(Schedule{});
+    for (const auto& pass : on_loops.passes()) names.push_back(pass.name);
+    std::string out;
+    for (const std::string& name : names) {
+      options.disabled_passes = {name};
+      try {
+        Invocation invocation = compile(generated.graph, options).invocation(call.workers);
+        Random random(1);
+        const std::vector<Tensor> actual = guarded_call(invocation, generated.graph, s.inputs, call, random);
+        bool right = true;
+        for (std::size_t i = 0; i < actual.size(); ++i) right &= agree(s.expected[i], actual[i], generated.rounding[i]);
+        if (right) out += " " + name;
+      } catch (const Error&) {  // a pass that others rely on
+      }
+    }
+    return out;
   }
 
   void count_tails(const Shaped& s) {

@@ -357,7 +357,7 @@ class AttentionGenerator : Builder {
   // ---- between the products ----
 
   Known score_chain(Known x) {
-    mask_ = random_.chance(0.2) ? "none" : random_.pick(mask_forms());
+    mask_ = random_.pick(mask_forms());
     bool masked = mask_ == "none" || (rank_ < 4 && mask_.size() == 4) || (rank_ == 2 && mask_ == "H11");
     if (masked) mask_ = "none";
     feature("mask", mask_);
@@ -573,6 +573,7 @@ class ElementwiseGenerator : Builder {
         random_.chance(0.08)) {
       shape[rank_ - 2] = Expr::symbol("P" + dims_[rank_ - 2].as_symbol()->substr(1));
       feature("form", "one_at_call");
+      one_at_call_ = true;
     }
     Item item;
     item.full = full;
@@ -699,7 +700,7 @@ class ElementwiseGenerator : Builder {
     const std::size_t j = random_.chance(0.2) ? add_leaf({}) : pick_item(Precision::f32);
     const auto op = random_.pick({OpKind::Add, OpKind::Sub, OpKind::Mul, OpKind::Div, OpKind::Min, OpKind::Max, OpKind::PRelu});
     // PRelu broadcasts its slope to x, not the other way round.
-    if (op == OpKind::PRelu && joined({i, j}) != items_[i].full) return false;
+    if (op == OpKind::PRelu && (one_at_call_ || joined({i, j}) != items_[i].full)) return false;
     const std::optional<Known> v = binary(op, items_[i].value, items_[j].value);
     if (!v) return false;
     add(*v, {i, j});
@@ -834,6 +835,7 @@ class ElementwiseGenerator : Builder {
   }
 
   std::size_t rank_ = 1;
+  bool one_at_call_ = false;  ///< an input may have one element in a dimension where others have more
   Shape dims_;
   std::vector<Item> items_;
   std::vector<Known> extra_outputs_;

@@ -421,9 +421,9 @@ std::optional<std::vector<Tensor>> results_of(const Graph& graph, std::int64_t b
   }
 }
 
-/// Random reshapes may fit together only for odd sizes: S == 4*B*S, where nothing is in a tensor.
+/// Random shapes may fit together only for odd sizes: S == 4*B*S, where nothing is in a tensor.
 bool is_ordinary(const Facts& facts) {
-  const auto is_plain = [](const Expr& e) { return e.is_constant() || e.as_symbol(); };
+  const auto is_plain = [](const Expr& e) { return e.as_symbol().has_value(); };
   return std::all_of(facts.checks().begin(), facts.checks().end(), [&](const auto& check) {
     const bool is_equality = check.relation == Facts::Check::Relation::equal;
     return !is_equality || (is_plain(check.left) && is_plain(check.right));

@@ -1,4 +1,4 @@
-#include "tools/data_set.h"
+#include "host/data_set.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include "burin/error.h"
 #include "burin/onnx.h"
 
-namespace burin::tools {
+namespace burin::host {
 namespace {
 
 std::vector<NamedTensor> load_numbered(const std::filesystem::path& folder, const char* prefix) {
@@ -49,6 +49,15 @@ DataSet load_data_set(const std::filesystem::path& folder, const Graph& graph) {
   return set;
 }
 
+std::vector<std::filesystem::path> stored_sets(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> sets;
+  for (int i = 0;; ++i) {
+    const auto set = folder / fmt::format("set_{}", i);
+    if (!std::filesystem::is_directory(set)) return sets;
+    sets.push_back(set);
+  }
+}
+
 Difference compare(const std::string& name, const Tensor& expected, const Tensor& given) {
   if (expected.dims() != given.dims())
     throw Error(fmt::format("output '{}': expected shape {}, given {}", name, to_string(expected.dims()), to_string(given.dims())));
@@ -69,4 +78,4 @@ Difference compare(const std::string& name, const Tensor& expected, const Tensor
   return d;
 }
 
-}  // namespace burin::tools
+}  // namespace burin::host

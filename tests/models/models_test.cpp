@@ -1,0 +1,80 @@
+// Whole models against outputs that another engine computed: the small encoder of the repository always; the models of
+// the folder that the environment variable BURIN_MODELS names (NAME.onnx, data/NAME/set_N) where it is set.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "burin/error.h"
+#include "burin/onnx.h"
+#include "host/data_set.h"
+#include "host/model.h"
+
+namespace burin {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Case {
+  std::string name;
+  fs::path model, data;
+};
+
+std::vector<Case> cases() {
+  const fs::path demo = fs::path(BURIN_TEST_DIR) / "data" / "demo";
+  std::vector<Case> all = {{"demo", demo / "demo.onnx", demo}};
+  const char* folder = std::getenv("BURIN_MODELS");
+  if (folder == nullptr) return all;
+  for (const char* name : {"minilm", "bert_base", "bert_base.dyn", "bert_base_sdpa", "bert_base_sdpa.dyn", "gpt2", "gpt2.dyn",
+                           "llama_gqa", "llama_gqa.dyn"}) {
+    const fs::path root = folder, file = std::string(name) + ".onnx";
+    const fs::path model = fs::exists(root / file) ? root / file : root / name / file;
+    all.push_back({name, model, root / "data" / name});
+  }
+  return all;
+}
+
+class WholeModel : public ::testing::TestWithParam<Case> {};
+
+TEST_P(WholeModel, AgreesWithStoredOutputs) {
+  constexpr double kTolerance = 1e-4;
+  for (const char* isa : {"avx512", "avx2"}) {
+    host::ModelOptions options;
+    options.compile.isa = isa;
+    std::unique_ptr<host::Model> model;
+    try {
+      model = std::make_unique<host::Model>(load_onnx(GetParam().model), options);
+    } catch (const Error& e) {
+      const std::string what = e.what();
+      if (what.find("this machine offers") == std::string::npos) throw;
+      GTEST_LOG_(INFO) << isa << " is left out: " << what;
+      continue;
+    }
+    EXPECT_GT(model->report().attentions_total, 0);
+    EXPECT_EQ(model->report().attentions_carved, model->report().attentions_total);
+    const std::uint64_t events = codegen_statistics().events;
+    const auto sets = host::stored_sets(GetParam().data);
+    ASSERT_FALSE(sets.empty());
+    for (const fs::path& folder : sets) {
+      const host::DataSet set = host::load_data_set(folder, model->graph());
+      const std::vector<Tensor> outputs = model->run(set.inputs);
+      for (std::size_t i = 0; i < outputs.size(); ++i) {
+        ASSERT_TRUE(set.outputs[i].has_value());
+        const host::Difference d = host::compare("output", *set.outputs[i], outputs[i]);
+        EXPECT_LE(d.relative, kTolerance) << folder << ": " << d.worst;
+      }
+    }
+    EXPECT_EQ(codegen_statistics().events, events) << "code was generated after compile";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Stored, WholeModel, ::testing::ValuesIn(cases()), [](const auto& info) {
+  std::string name = info.param.name;
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+});
+
+}  // namespace
+}  // namespace burin
