@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "burin/error.h"
+#include "linear/dependence.h"
 #include "support/expr_node.h"
 
 namespace burin::linear {
@@ -32,45 +33,15 @@ void visit_blocks(Block& block, Path& path, const std::function<void(Block&, con
   }
 }
 
-class DependenceAnalysis {
- public:
-  explicit DependenceAnalysis(const LinearIR& ir) : result_(ir.values.size()) {
-    // Values flow forward and, through update variables, around loops: two sweeps reach the fixpoint of both.
-    for (int sweep = 0; sweep < 2; ++sweep) visit(ir.phases, "");
-  }
-  std::vector<std::set<std::string>> take() { return std::move(result_); }
-
- private:
-  void visit(const Block& block, const std::string& lane) {
-    for (const Item& item : block) {
-      if (item.is_loop()) {
-        const Loop& loop = *item.loop;
-        for (const Loop::Version& v : loop.versions) visit(v.body, loop.lanes ? loop.var : lane);
-        if (loop.lanes) last_lane_ = loop.var;
-      } else {
-        visit(item.expression, lane);
-      }
-    }
-  }
-
-  void visit(const Expression& e, const std::string& lane) {
-    if (e.out == kNone || info(e.op).kind == OpClass::update) return;
-    std::set<std::string>& out = result_[e.out];
-    if (e.op == Op::fill) out.insert(e.over.begin(), e.over.end());
-    if (e.op == Op::load)
-      for (const std::string& s : e.index.symbols())
-        if (s.front() == '_') out.insert(s);
-    for (ValueId v : e.in) out.insert(result_[v].begin(), result_[v].end());
-    if (info(e.op).kind == OpClass::lanes) out.erase(lane.empty() ? last_lane_ : lane);
-  }
-
-  std::vector<std::set<std::string>> result_;
-  std::string last_lane_;  ///< a fold across lanes stands behind the lane loop that it folds
-};
-
 }  // namespace
 
-std::vector<std::set<std::string>> dependences(const LinearIR& ir) { return DependenceAnalysis(ir).take(); }
+std::vector<std::set<std::string>> dependences(const LinearIR& ir) {
+  const Dependence dependence(ir);
+  std::vector<std::set<std::string>> names(ir.values.size());
+  for (ValueId v = 0; v < ir.values.size(); ++v)
+    for (Dependence::Variable variable : dependence.of(v)) names[v].insert(dependence.variables()[variable]);
+  return names;
+}
 
 Effects effects(const Block& block) {
   Effects out;

@@ -9,8 +9,7 @@
 
 namespace burin::linear {
 
-/// For each value the loop variables that it varies over (lane variable included): those of loads' indices, of fills'
-/// `over`, and of operands.
+/// For each value the names of the loop variables that it varies over; see linear/dependence.h.
 std::vector<std::set<std::string>> dependences(const LinearIR& ir);
 
 /// Values and memory that a block (or item) touches, loops entered.

@@ -3,25 +3,15 @@
 #include <algorithm>
 #include <iterator>
 
+#include "linear/analysis.h"
+
 namespace burin::linear {
 namespace {
-
-/// Whether a bound of a loop inside of the block names the variable.
-bool bounds_name(const Block& block, const std::string& variable) {
-  bool found = false;
-  for_each_loop(block, [&](const Loop& loop) {
-    found = found || loop.begin.uses(variable) || loop.end.uses(variable);
-  });
-  return found;
-}
 
 LoopKind kind_of(const Loop& loop) {
   if (loop.lanes) return LoopKind::lanes;
   if (std::ranges::all_of(loop.versions, [](const Loop::Version& v) { return v.step == 1; })) return LoopKind::single;
-  const bool is_block = loop.parallel || std::ranges::any_of(loop.versions, [&](const Loop::Version& v) {
-                          return bounds_name(v.body, loop.var);
-                        });
-  return is_block ? LoopKind::block : LoopKind::rows;
+  return loop.parallel || is_block_loop(loop) ? LoopKind::block : LoopKind::rows;
 }
 
 void insert(Dependence::Set& set, Dependence::Variable v) {

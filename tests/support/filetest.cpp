@@ -85,15 +85,28 @@ void write(const std::filesystem::path& path, const File& file) {
   }
 }
 
-std::string run(const FileTransformation& transform, const Case& c) {
+/// "; key: value" for a key that is one word.
+std::map<std::string, std::string> options_of(const Case& c) {
+  std::map<std::string, std::string> options;
+  for (std::size_t i = 1; i < c.header.size(); ++i) {
+    const std::string line = trimmed(std::string_view(c.header[i]).substr(1));
+    const auto colon = line.find(':');
+    if (colon != std::string::npos && line.find(' ') > colon)
+      options[line.substr(0, colon)] = trimmed(std::string_view(line).substr(colon + 1));
+  }
+  return options;
+}
+
+std::string run(const FileCaseTransformation& transform, const Case& c) {
   try {
-    return trimmed(transform(c.pass, joined(c.input)));
+    return trimmed(transform({c.pass, options_of(c), joined(c.input)}));
   } catch (const std::exception& error) {
     return std::string("error: ") + error.what();
   }
 }
 
-void run_file(const std::filesystem::path& path, const FileTransformation& transform, bool bless) {
+void run_file(const std::filesystem::path& path, const FileCaseTransformation& transform,
+              bool bless) {
   File file = read(path);
   EXPECT_FALSE(file.cases.empty()) << path << " has no line that starts with '" << kPass << "'";
   for (Case& c : file.cases) {
@@ -111,6 +124,11 @@ void run_file(const std::filesystem::path& path, const FileTransformation& trans
 }  // namespace
 
 void run_file_tests(const std::filesystem::path& folder, const FileTransformation& transform) {
+  run_file_case_tests(folder, [&](const FileCase& c) { return transform(c.pass, c.input); });
+}
+
+void run_file_case_tests(const std::filesystem::path& folder,
+                         const FileCaseTransformation& transform) {
   const char* bless = std::getenv("BURIN_BLESS");
   std::vector<std::filesystem::path> paths;
   if (std::filesystem::is_directory(folder))

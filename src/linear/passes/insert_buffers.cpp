@@ -4,7 +4,7 @@
 //     loop _k in 0..S { %e = exp2 %t }      ->    loop _k in 0..S { %t = ...  store %t.buffer[48*_k + _q - _q.b], %t }
 //                                                 loop _k in 0..S { %t1 = load %t.buffer[...]  %e = exp2 %t1 }
 //
-// The buffer spans the loops of the definition that do not enclose the use, the lanes innermost and padded to whole
+// The buffer spans the loops of the definition that do not enclose all uses, the lanes innermost and padded to whole
 // vectors (so no access of scratch needs a mask).
 
 #include <algorithm>
@@ -27,6 +27,7 @@ class BufferInsertion {
 
   bool run() {
     for_each_block(ir_.phases, [&](Block& block, const Path& path) { find_homes(block, path); });
+    for_each_block(ir_.phases, [&](Block& block, const Path& path) { count_shared(block, path); });
     // Uses are rewritten block by block; blocks are not moved while the loads are collected.
     for_each_block(ir_.phases, [&](Block& block, const Path& path) { rewrite_uses(block, path); });
     for (const auto& [value, memory] : buffers_) store_at_home(value, memory);
@@ -44,6 +45,21 @@ class BufferInsertion {
     return std::equal(home.loops.begin(), home.loops.end(), use.loops.begin());
   }
 
+  /// How many of the loops around its definition all uses of a value have in common with it.
+  void count_shared(const Block& block, const Path& path) {
+    for (const Item& item : block) {
+      if (item.is_loop()) continue;
+      for (ValueId v : item.expression.in) {
+        const Place& home = homes_.at(v);
+        if (dominates(home, path)) continue;
+        std::size_t n = 0;
+        while (n < home.loops.size() && n < path.loops.size() && home.loops[n] == path.loops[n]) ++n;
+        auto [it, fresh] = shared_.try_emplace(v, n);
+        it->second = std::min(it->second, n);
+      }
+    }
+  }
+
   void rewrite_uses(Block& block, const Path& path) {
     std::map<ValueId, ValueId> loaded;
     for (std::size_t i = 0; i < block.size(); ++i) {
@@ -56,7 +72,7 @@ class BufferInsertion {
         if (fresh) {
           Expression load;
           load.op = Op::load;
-          load.memory = buffer_of(v, path);
+          load.memory = buffer_of(v);
           load.index = indices_.at(v);
           load.out = it->second = ir_.new_value(ir_.values[v]);
           homes_[load.out] = Place{&block, path.loops};
@@ -68,28 +84,27 @@ class BufferInsertion {
     }
   }
 
-  /// The loops of the definition's home that the buffer spans: what it varies over and the use does not share. The lane
+  /// The loops of the definition's home that the buffer spans: what it varies over and not all uses share. The lane
   /// loop is always spanned: its tile has as many elements as lanes.
-  std::vector<const Loop*> spanned(ValueId v, const Path& use) const {
+  std::vector<const Loop*> spanned(ValueId v) const {
     const Place& home = homes_.at(v);
     std::vector<const Loop*> out;
     const Loop* lane = nullptr;
     for (std::size_t i = 0; i < home.loops.size(); ++i) {
       const Loop* l = home.loops[i];
       if (varies_[v].count(l->var) == 0 || l->parallel) continue;
-      const bool shared = i < use.loops.size() && use.loops[i] == l;
       if (l->lanes)
         lane = l;
-      else if (!shared)
+      else if (i >= shared_.at(v))
         out.push_back(l);
     }
     if (lane != nullptr) out.push_back(lane);
     return out;
   }
 
-  MemoryId buffer_of(ValueId v, const Path& use) {
+  MemoryId buffer_of(ValueId v) {
     if (auto it = buffers_.find(v); it != buffers_.end()) return it->second;
-    const std::vector<const Loop*> loops = spanned(v, use);
+    const std::vector<const Loop*> loops = spanned(v);
     Expr index = 0, size = 1;
     for (std::size_t i = loops.size(); i-- > 0;) {
       index += (Expr::symbol(loops[i]->var) - loops[i]->begin) * size;
@@ -122,6 +137,7 @@ class BufferInsertion {
   LinearIR& ir_;
   std::vector<std::set<std::string>> varies_;
   std::map<ValueId, Place> homes_;
+  std::map<ValueId, std::size_t> shared_;
   std::map<ValueId, MemoryId> buffers_;
   std::map<ValueId, Expr> indices_;
 };

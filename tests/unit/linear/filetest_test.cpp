@@ -1,0 +1,164 @@
+// Every pass over Linear IR as text in, text out (tests/filetests/linear), and by the interpreter
+// before and after; so too lowering and the schedule, from the text of a graph.
+//
+//   ; pass: tile_loops                        a pass of linear_pipeline(): Linear IR in and out;
+//   ; lane_steps: 8,4                         the output is "unchanged" where it does not fire
+//   ; pass: lower                             a graph in, Linear IR out
+//   ; pass: schedule                          a graph in, the schedule's decisions out
+//   ; target: avx2                            of these two; avx512 unless given
+
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "burin/error.h"
+#include "dataflow/dataflow.h"
+#include "linear/lower.h"
+#include "linear/passes/passes.h"
+#include "linear/scratch_checker.h"
+#include "tests/support/filetest.h"
+#include "tests/support/interpret_check.h"
+
+namespace burin::linear {
+namespace {
+
+using burin::testing::FileCase;
+using Symbols = std::map<std::string, std::int64_t>;
+
+std::string option(const FileCase& c, const std::string& key, const std::string& fallback) {
+  const auto it = c.options.find(key);
+  return it == c.options.end() ? fallback : it->second;
+}
+
+std::vector<std::int64_t> numbers(const std::string& text) {
+  std::vector<std::int64_t> out;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ',');) out.push_back(std::stoll(word));
+  return out;
+}
+
+SoftmaxForm softmax_form(const std::string& word) {
+  if (word == "online") return SoftmaxForm::online;
+  return word == "none" ? SoftmaxForm::none : SoftmaxForm::score_rows;
+}
+
+/// What passes over Linear IR read of a schedule, at small sizes.
+Schedule schedule_of(const FileCase& c) {
+  Schedule s;
+  s.lane_steps = numbers(option(c, "lane_steps", "8,4"));
+  s.product_rows = numbers(option(c, "product_rows", "4,2,1"));
+  s.elementwise_rows = numbers(option(c, "elementwise_rows", "2,1"));
+  s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
+  s.softmax_form = softmax_form(option(c, "softmax", "score_rows"));
+  s.key_block = std::stoll(option(c, "key_block", "4"));
+  return s;
+}
+
+/// Small sizes for all symbols of shapes; those of strides follow from them.
+Symbols sizes_of(const LinearIR& ir, std::size_t variant) {
+  const std::vector<std::vector<std::int64_t>> sizes = {{2, 11, 5, 7}, {1, 3, 13, 2}, {3, 4, 8, 1}};
+  Symbols out;
+  for (const auto* ports : {&ir.inputs, &ir.outputs})
+    for (const Port& port : *ports)
+      for (const Expr& extent : port.shape)
+        for (const std::string& s : extent.symbols())
+          out.emplace(s, sizes[variant][out.size() % sizes[variant].size()]);
+  return out;
+}
+
+std::vector<Tensor> inputs_of(const LinearIR& ir, const Symbols& sizes) {
+  GraphBuilder b("inputs");
+  for (const Port& p : ir.inputs) b.input(p.name, p.precision, p.shape);
+  return burin::testing::random_inputs(b.build(), sizes, 1);
+}
+
+void expect_same_results(const LinearIR& before, const LinearIR& after) {
+  for (const std::size_t variant : {0, 1, 2}) {
+    const Symbols sizes = sizes_of(before, variant);
+    const std::vector<Tensor> inputs = inputs_of(before, sizes);
+    const std::vector<Tensor> expected = interpret(before, inputs, sizes);
+    const std::vector<Tensor> actual = interpret(after, inputs, sizes);
+    ASSERT_EQ(expected.size(), actual.size());
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_LE(burin::testing::relative_difference(expected[i], actual[i]), 1e-6)
+          << "output " << i << " of\n" << print(after);
+  }
+}
+
+std::string run_pass(const FileCase& c) {
+  const LinearIR before = parse_linear(c.input);
+  verify(before);
+  LinearIR after = parse_linear(c.input);
+  const auto pipeline = linear_pipeline(schedule_of(c));
+  for (const auto& pass : pipeline.passes()) {
+    if (pass.name != c.pass) continue;
+    const bool changed = pass.run(after);
+    EXPECT_EQ(changed, print(after) != print(before)) << "what the pass says of itself";
+    verify(after);
+    expect_same_results(before, after);
+    if (c.pass == "allocate_scratch") check_scratch(after);
+    return changed ? print(after) : "unchanged";
+  }
+  throw Error("no pass is called " + c.pass);
+}
+
+/// A graph on its way to Linear IR.
+struct Scheduled {
+  Graph graph;
+  AxisMap axes;
+  TargetInfo target;
+  Schedule schedule;
+};
+
+Scheduled scheduled(const FileCase& c) {
+  Scheduled s;
+  s.graph = parse_graph(c.input);
+  dataflow_pipeline().run(s.graph);
+  s.axes = analyze_axes(s.graph);
+  s.target = target_for(isa_from_string(option(c, "target", "avx512")));
+  ScheduleOptions options;
+  if (c.options.contains("softmax")) options.softmax_form = softmax_form(c.options.at("softmax"));
+  s.schedule = choose_schedule(s.graph, s.axes, s.target, options);
+  return s;
+}
+
+/// The graph, what it is lowered to, and that behind all passes compute the same.
+std::string run_lower(const FileCase& c) {
+  const Scheduled s = scheduled(c);
+  LinearIR ir = lower(s.graph, s.axes, s.schedule, s.target);
+  verify(ir);
+  const Graph graph = parse_graph(c.input);
+  for (const std::size_t variant : {0, 1, 2}) {
+    const Symbols sizes = sizes_of(ir, variant);
+    const auto inputs = burin::testing::random_inputs(graph, sizes, 1);
+    const auto expected = burin::interpret(graph, inputs, sizes);
+    const auto actual = interpret(ir, inputs, sizes);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_LE(burin::testing::relative_difference(expected[i], actual[i]), 1e-5);
+  }
+  const std::string text = print(ir);
+  LinearIR whole = parse_linear(text);
+  linear_pipeline(s.schedule).run(whole);
+  check_scratch(whole);
+  expect_same_results(ir, whole);
+  return text;
+}
+
+std::string run_schedule(const FileCase& c) {
+  const Scheduled s = scheduled(c);
+  std::string out;
+  for (const auto& [name, value] : s.schedule.describe(s.axes)) out += name + ": " + value + '\n';
+  return out;
+}
+
+TEST(LinearFiletests, All) {
+  burin::testing::run_file_case_tests(
+      std::string(BURIN_TEST_DIR) + "/filetests/linear", [](const FileCase& c) {
+        if (c.pass == "lower") return run_lower(c);
+        if (c.pass == "schedule") return run_schedule(c);
+        return run_pass(c);
+      });
+}
+
+}  // namespace
+}  // namespace burin::linear
