@@ -161,7 +161,7 @@ std::optional<Bytes> bytes_of(const Memory& m, const Symbols& symbols) {
 }
 
 void compare(const Memory& stored, const Memory& needed, const std::vector<Symbols>& all) {
-  if (stored.kind != needed.kind) return;
+  if (stored.kind != needed.kind || !stored.offset || !needed.offset) return;
   for (const Symbols& symbols : all) {
     const auto a = bytes_of(stored, symbols), b = bytes_of(needed, symbols);
     if (!a || !b || !a->meets(*b)) continue;
@@ -178,7 +178,8 @@ void check_scratch(const LinearIR& ir) {
   const Liveness liveness(ir);
   const std::vector<Symbols> all = assignments(ir);
   for (const MemoryId m : liveness.touched()) {
-    if (!ir.memory[m].offset) throw Error(fmt::format("%{} has no offset", ir.memory[m].name));
+    if (!ir.memory[m].offset && ir.memory[m].kind == Memory::Kind::worker) throw Error(fmt::format("%{} has no offset", ir.memory[m].name));
+    if (!ir.memory[m].offset) continue;
     for (const Symbols& symbols : all)
       if (const auto bytes = bytes_of(ir.memory[m], symbols); bytes && bytes->begin < 0)
         throw Error(fmt::format("%{} has offset {}", ir.memory[m].name, bytes->begin));

@@ -221,7 +221,8 @@ TEST(CompileOptionsTest, PassesLeftOut) {
   const Graph graph = attention();
   const auto inputs = burin::testing::random_inputs(graph, {{"B", 2}, {"S", 5}, {"T", 7}}, 1);
   const Tensor expected = interpret(graph, inputs)[0];
-  for (const auto& pass : linear::linear_pipeline({}).passes()) {
+  const auto pipeline = linear::linear_pipeline({});
+  for (const auto& pass : pipeline.passes()) {
     if (pass.required) continue;
     CompileOptions options;
     options.disabled_passes = {pass.name};
