@@ -3,6 +3,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "burin/export.h"
+
 namespace burin {
 
 /// The one exception type of the library.
@@ -10,7 +12,7 @@ namespace burin {
 /// Thrown for everything that a caller, a model file or the machine can get wrong. The message names
 /// the tensor, dimension, node or file offset concerned, with the expected and the given value.
 /// Kernels themselves never throw.
-class Error : public std::runtime_error {
+class BURIN_EXPORT Error : public std::runtime_error {
  public:
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };

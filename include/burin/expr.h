@@ -134,6 +134,8 @@ class BURIN_EXPORT Facts {
   void assume_equal(const Expr& a, const Expr& b, std::string subject);
   void assume_divides(const Expr& divisor, const Expr& value, std::string subject);
   void assume_at_least(const Expr& value, std::int64_t bound, std::string subject);
+  /// What checks() of other facts gave.
+  void assume(const Check& check);
 
   /// Rewrites by the known equalities (a symbol is replaced by its representative), by the known
   /// divisibilities (floor_div(a, k) * k = a) and by the known bounds (max(S, 1) = S).

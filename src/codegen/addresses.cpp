@@ -154,15 +154,9 @@ VReg IndexArithmetic::atom(const Expr::Node& node, std::size_t term, std::size_t
     case Expr::Function::floor_div:
     case Expr::Function::mod: {
       const VReg dividend = evaluate(a.arguments[0]), divisor = evaluate(a.arguments[1]);
-      Instruction i;
-      i.op = VOp::div64;
-      i.dst = b_.general();
-      i.src = {reg(dividend), reg(divisor), {}};
-      i.temps = {b_.vector(), b_.vector()};
-      i.temp_count = 2;
-      b_.append(i);
-      if (a.function == Expr::Function::floor_div) return i.dst;
-      const VReg product = b_.op(VOp::mul64, {reg(i.dst), reg(divisor)});
+      const VReg quotient = b_.divide(dividend, divisor);
+      if (a.function == Expr::Function::floor_div) return quotient;
+      const VReg product = b_.op(VOp::mul64, {reg(quotient), reg(divisor)});
       return b_.op(VOp::sub64, {reg(dividend), reg(product)});
     }
     default:

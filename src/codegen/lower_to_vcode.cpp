@@ -117,16 +117,10 @@ class PhaseEmitter {
     VReg rest = b_.op(VOp::mov64, {reg(item)});
     for (std::size_t i = counts.size(); i-- > 1;) {
       const VReg count = prologue_.parameter(counts[i]);
-      Instruction d;
-      d.op = VOp::div64;
-      d.dst = b_.general();
-      d.src = {reg(rest), reg(count), {}};
-      d.temps = {b_.vector(), b_.vector()};
-      d.temp_count = 2;
-      b_.append(d);
-      const VReg product = b_.op(VOp::mul64, {reg(d.dst), reg(count)});
+      const VReg quotient = b_.divide(rest, count);
+      const VReg product = b_.op(VOp::mul64, {reg(quotient), reg(count)});
       positions[i] = b_.op(VOp::sub64, {reg(rest), reg(product)});
-      rest = d.dst;
+      rest = quotient;
     }
     positions[0] = rest;
     return positions;
@@ -540,25 +534,27 @@ class PhaseEmitter {
       if (row == 0) load_transposed(e, t, pointers, vector);
       return;
     }
-    const auto [base, displacement] = start_of(e, pointers);
-    const Expr row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
-    Instruction i;
-    switch (linear::access_mode(e, t.lane_variable)) {
-      case AccessMode::splat:
-        i = access(is_boolean(e) ? VOp::load_bool_splat : VOp::load_splat, row_address(base, displacement, row, row_stride));
-        break;
-      case AccessMode::vector:
-        i = access(is_boolean(e) ? VOp::load_bool : VOp::load,
-                   row_address(base, displacement + vector * target_.lanes() * element_bytes(e.memory), row, row_stride));
-        predicate(i, t, e.memory);
-        break;
-      case AccessMode::across:
-        i = strided(e, t, base, displacement, row, row_stride, vector,
-                    is_boolean(e) ? VOp::load_bool_strided : VOp::load_strided);
-        break;
-    }
+    Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::load_bool_splat, VOp::load_bool, VOp::load_bool_strided)
+                                  : element_access(e, t, pointers, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
     i.dst = slot(e.out, row, vector) = b_.vector();
     b_.append(i);
+  }
+
+  /// The access of one element of the tile, as what its lanes make of it.
+  Instruction element_access(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector,
+                             VOp splat, VOp whole, VOp lane_by_lane) {
+    const auto [base, displacement] = start_of(e, pointers);
+    const Expr row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
+    switch (linear::access_mode(e, t.lane_variable)) {
+      case AccessMode::splat: return access(splat, row_address(base, displacement, row, row_stride));
+      case AccessMode::vector: {
+        Instruction i = access(whole, row_address(base, displacement + vector * target_.lanes() * element_bytes(e.memory), row, row_stride));
+        predicate(i, t, e.memory);
+        return i;
+      }
+      case AccessMode::across: break;
+    }
+    return strided(e, t, base, displacement, row, row_stride, vector, lane_by_lane);
   }
 
   /// Lane by lane, `stride` apart.
@@ -581,25 +577,12 @@ class PhaseEmitter {
       if (row == t.rows - 1) store_transposed(e, t, pointers, vector);
       return;
     }
-    const auto [base, displacement] = start_of(e, pointers);
-    const Expr row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
     const VReg value = elementwise_.in_register(element(e.in[0], row, vector));
-    Instruction i;
-    switch (linear::access_mode(e, t.lane_variable)) {
-      case AccessMode::splat:
-        i = access(is_boolean(e) ? VOp::store_bool : VOp::store, row_address(base, displacement, row, row_stride));
-        i.count = prologue_.parameter(1);
-        i.mask = first_lanes(i.count);
-        break;
-      case AccessMode::vector:
-        i = access(is_boolean(e) ? VOp::store_bool : VOp::store,
-                   row_address(base, displacement + vector * target_.lanes() * element_bytes(e.memory), row, row_stride));
-        predicate(i, t, e.memory);
-        break;
-      case AccessMode::across:
-        i = strided(e, t, base, displacement, row, row_stride, vector,
-                    is_boolean(e) ? VOp::store_bool_strided : VOp::store_strided);
-        break;
+    Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::store_bool, VOp::store_bool, VOp::store_bool_strided)
+                                  : element_access(e, t, pointers, row, vector, VOp::store, VOp::store, VOp::store_strided);
+    if (linear::access_mode(e, t.lane_variable) == AccessMode::splat) {  // all lanes are the same: one is stored
+      i.count = prologue_.parameter(1);
+      i.mask = first_lanes(i.count);
     }
     i.src[0] = reg(value);
     b_.append(i);

@@ -69,6 +69,17 @@ class VBuilder {
   VReg constant_vector(float value) {
     return op(VOp::constant, {}, std::bit_cast<std::int32_t>(value));
   }
+  /// Floor of a / b, for 0 <= a < 2^52 and 0 < b.
+  VReg divide(VReg a, VReg b) {
+    Instruction i;
+    i.op = VOp::div64;
+    i.dst = general();
+    i.src = {reg(a), reg(b), {}};
+    i.temps = {vector(), vector()};
+    i.temp_count = 2;
+    append(i);
+    return i.dst;
+  }
   VReg imm64(std::int64_t value) { return op(VOp::imm64, {}, value); }
   void label(std::uint32_t l, std::int64_t alignment = 0) {
     Instruction i;

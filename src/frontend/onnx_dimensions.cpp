@@ -31,6 +31,8 @@ std::string identifier_like(const std::string& name) {
 
 /// `name` as an expression over `symbols`, if it is one.
 std::optional<Expr> as_expression(const std::string& name, const std::set<std::string>& symbols) {
+  constexpr std::size_t kMaxLength = 256;
+  if (name.size() > kMaxLength) return std::nullopt;
   try {
     Expr expression = Expr::parse(name);
     const std::set<std::string> used = expression.symbols();

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
-#include "frontend/onnx_import.h"
+#include "frontend/node_importer.h"
 
 namespace burin::frontend {
 namespace {

@@ -87,7 +87,9 @@ class AxisAnalysis {
     for (ValueId v = 0; v < graph_.value_count(); ++v)
       if (graph_.is_constant(v)) fresh_dims(v);
     for (NodeId id : graph_.order()) visit(id);
-    return compact();
+    compact();
+    for (NodeId id : graph_.order()) check_reduction(id);
+    return std::move(map_);
   }
 
  private:
@@ -220,8 +222,28 @@ class AxisAnalysis {
     set(node, std::move(out));
   }
 
+  /// What is folded must have all elements of its axis: a dimension that is only one element at some calls, where
+  /// another value has more, would be folded as often as that has elements.
+  void check_reduction(NodeId id) const {
+    const Node& node = graph_.node(id);
+    if (map_.reduced[id].empty()) return;
+    Expr extent = 1;
+    for (AxisId a : map_.reduced[id]) extent *= map_.axes[a].extent;
+    const Shape& shape = graph_.value(node.inputs[0]).shape;
+    Expr own = 1;
+    if (info(node.op).category == OpCategory::reduce) {
+      for (std::int64_t axis : node.ints_attribute("axes")) own *= shape[static_cast<std::size_t>(axis)];
+    } else {
+      const std::vector<std::int64_t> perm = node.ints_attribute("perm_a");
+      own = shape[perm.empty() ? shape.size() - 1 : static_cast<std::size_t>(perm.back())];
+    }
+    if (!graph_.facts.proves_equal(own, extent))
+      throw Error(fmt::format("node '{}': it folds a dimension of {} elements that broadcasts to {} elsewhere", node.name,
+                              own.to_string(), extent.to_string()));
+  }
+
   /// Renumbers the axes that remain.
-  AxisMap compact() {
+  void compact() {
     std::vector<std::optional<AxisId>> number(unifier_.size());
     auto renumber = [&](AxisList& list) {
       list = unifier_.resolve(list);

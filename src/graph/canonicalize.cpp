@@ -40,18 +40,7 @@ void drop_stale_facts(Graph& graph) {
   }
   Facts facts;
   for (const Facts::Check& check : graph.facts.checks()) {
-    if (!uses_only({check.left, check.right}, alive)) continue;
-    switch (check.relation) {
-      case Facts::Check::Relation::equal:
-        facts.assume_equal(check.left, check.right, check.subject);
-        break;
-      case Facts::Check::Relation::divides:
-        facts.assume_divides(check.left, check.right, check.subject);
-        break;
-      case Facts::Check::Relation::at_least:
-        facts.assume_at_least(check.left, *check.right.as_constant(), check.subject);
-        break;
-    }
+    if (uses_only({check.left, check.right}, alive)) facts.assume(check);
   }
   graph.facts = std::move(facts);
 }

@@ -14,6 +14,7 @@
 #include "linear/analysis.h"
 #include "linear/lower.h"
 #include "linear/passes/passes.h"
+#include "linear/scratch_checker.h"
 #include "runtime/kernel.h"
 
 namespace burin {
@@ -69,7 +70,7 @@ class Compiler {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     dump("linear.00.lower", [&] { return linear::print(ir); });
     linear::linear_pipeline(schedule).run(ir, pass_options_);
-    if (options_.verify) linear::verify_registers(ir);
+    if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
     emit(ir);

@@ -62,7 +62,7 @@ std::optional<Expr> solution(const Expr& e, const std::string& symbol) {
 /// What replaces what: a symbol that stands alone on a side of the equality, before others; a
 /// made-up one (with a '?'), before one that the model's author named; then the later one by name.
 auto replacement_rank(const std::string& symbol, const std::set<std::string>& sides) {
-  return std::tuple(sides.count(symbol) != 0, symbol.find('?') != std::string::npos, symbol);
+  return std::tuple(sides.contains(symbol), symbol.find('?') != std::string::npos, symbol);
 }
 
 [[noreturn]] void fail_contradiction(const Facts::Check& check, const Expr& left,
@@ -149,7 +149,7 @@ class Facts::Knowledge {
   bool is_plain(const Expr& e) const {
     for (const Node::Term& t : e.node().terms) {
       for (const Node::Factor& factor : t.factors)
-        if (!factor.atom.is_symbol() || facts_.representatives_.count(factor.atom.name) != 0)
+        if (!factor.atom.is_symbol() || facts_.representatives_.contains(factor.atom.name))
           return false;
     }
     return true;
@@ -523,6 +523,15 @@ std::string Facts::Check::to_string() const {
     case Relation::at_least: return write(" >= ");
   }
   return subject;
+}
+
+void Facts::assume(const Check& check) {
+  switch (check.relation) {
+    case Check::Relation::equal: return assume_equal(check.left, check.right, check.subject);
+    case Check::Relation::divides: return assume_divides(check.left, check.right, check.subject);
+    case Check::Relation::at_least:
+      return assume_at_least(check.left, check.right.as_constant().value(), check.subject);
+  }
 }
 
 }  // namespace burin

@@ -146,18 +146,7 @@ void Carver::keep_facts_in_use() {
     for (const ValueId output : body_.node(node).outputs) collect_symbols(body_, output, symbols);
   Facts facts;
   for (const Facts::Check& check : body_.facts.checks()) {
-    if (!uses_only({check.left, check.right}, symbols)) continue;
-    switch (check.relation) {
-      case Facts::Check::Relation::equal:
-        facts.assume_equal(check.left, check.right, check.subject);
-        break;
-      case Facts::Check::Relation::divides:
-        facts.assume_divides(check.left, check.right, check.subject);
-        break;
-      case Facts::Check::Relation::at_least:
-        facts.assume_at_least(check.left, check.right.as_constant().value_or(0), check.subject);
-        break;
-    }
+    if (uses_only({check.left, check.right}, symbols)) facts.assume(check);
   }
   body_.facts = std::move(facts);
 }

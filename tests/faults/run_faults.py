@@ -21,8 +21,8 @@ def prepare():
     source = COPY / 'source'
     if source.exists(): shutil.rmtree(source)
     source.mkdir(parents=True)
-    files = sh('git', 'ls-files', cwd=ROOT, check=True).stdout.split('\n')
-    for name in filter(None, files):
+    files = sh('git', 'ls-files', '--cached', '--others', '--exclude-standard', cwd=ROOT, check=True).stdout.split('\n')
+    for name in filter(lambda f: f and (ROOT / f).exists(), files):
         target = source / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target)

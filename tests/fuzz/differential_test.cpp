@@ -4,6 +4,12 @@
 //   BURIN_SEED=N        replays a run (each run takes a new seed and prints it)
 //   BURIN_CASE=KIND:I   of that run one graph alone: attention:17, elementwise:3
 //   BURIN_FUZZ_SCALE=X  multiplies the number of graphs
+//
+// Graphs that once failed are kept as text in tests/filetests/reproducers/. Lines in front of the graph:
+//
+//   // symbols: B=1 S=17    shapes to run at, beside random ones; may be repeated
+//   // rounding: 1e-4       what rounding may cost, as an absolute error (1e-5)
+//   // refused: some words   compile() throws an Error with these words: the graph cannot be one kernel
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -11,9 +17,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <random>
+#include <sstream>
 #include <unistd.h>
 
 #include "burin/compile.h"
@@ -35,7 +44,7 @@ namespace burin::testing {
 namespace {
 
 constexpr int kGraphs = 1000;     ///< of each kind
-constexpr int kShapes = 5;        ///< of each graph
+constexpr std::size_t kShapes = 5;        ///< of each graph
 constexpr int kMaxFailures = 20;  ///< then the run ends
 constexpr double kBudget = 2e5;   ///< multiplications of one run of the interpreter, about
 constexpr double kLinearBudget = 2e4;  ///< the same of the interpreter of Linear IR
@@ -51,6 +60,10 @@ void on_crash(int signal) {
   (void)!write(STDERR_FILENO, crash_message, strlen(crash_message));
   std::signal(signal, SIG_DFL);
   std::raise(signal);
+}
+
+void catch_crashes() {
+  for (int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT}) std::signal(signal, on_crash);
 }
 
 void announce(const std::string& message) {
@@ -131,7 +144,7 @@ class Fuzzer {
       : kind_(std::move(kind)), generate_(std::move(generate)), coverage_(coverage) {}
 
   void run() {
-    std::signal(SIGSEGV, on_crash), std::signal(SIGILL, on_crash), std::signal(SIGFPE, on_crash), std::signal(SIGABRT, on_crash);
+    catch_crashes();
     fmt::print("BURIN_SEED={}\n", run_seed());
     std::fflush(stdout);
     const char* one = std::getenv("BURIN_CASE");
@@ -149,11 +162,62 @@ class Fuzzer {
     }
   }
 
+  /// A graph that once failed.
+  void run_file(const std::filesystem::path& file) {
+    catch_crashes();
+    std::ifstream stream(file);
+    std::stringstream text;
+    text << stream.rdbuf();
+    text_ = text.str();
+    replay_ = file.string();
+    announce(text_);
+    try {
+      GeneratedGraph g;
+      g.graph = parse_graph(text_);
+      std::string line;
+      double rounding = 1e-5;
+      std::string refused;
+      std::vector<std::map<std::string, std::int64_t>> given;
+      while (std::getline(text, line)) {
+        if (line.rfind("// rounding:", 0) == 0) rounding = std::strtod(line.c_str() + 12, nullptr);
+        if (line.rfind("// symbols:", 0) == 0) given.push_back(parse_symbols(line.substr(11)));
+        if (line.rfind("// refused: ", 0) == 0) refused = line.substr(12);
+      }
+      if (!refused.empty()) return expect_refusal(g.graph, refused);
+      g.rounding.assign(g.graph.outputs.size(), rounding);
+      for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+        Random random(seed);
+        check_graph(g, random, given);
+        check_linear(g, random);
+      }
+    } catch (const std::exception& e) {
+      fail(fmt::format("error: {}", e.what()));
+    }
+  }
+
  private:
   struct Shaped {
     std::map<std::string, std::int64_t> symbols;
     std::vector<Tensor> inputs, expected;
   };
+
+  void expect_refusal(const Graph& graph, const std::string& words) {
+    try {
+      compile(graph);
+    } catch (const Error& e) {
+      if (std::string(e.what()).find(words) == std::string::npos) fail(fmt::format("refused for another reason: {}", e.what()));
+      return;
+    }
+    fail("was not refused");
+  }
+
+  static std::map<std::string, std::int64_t> parse_symbols(const std::string& text) {
+    std::map<std::string, std::int64_t> symbols;
+    std::istringstream words(text);
+    for (std::string word; words >> word;)
+      if (const std::size_t at = word.find('='); at != std::string::npos) symbols[word.substr(0, at)] = std::stoll(word.substr(at + 1));
+    return symbols;
+  }
 
   void run_case(int index) {
     Random random(run_seed() * 1000003 + static_cast<std::uint64_t>(index) * 2 + (kind_ == "attention" ? 0 : 1));
@@ -173,12 +237,13 @@ class Fuzzer {
     ADD_FAILURE() << what << "\n" << replay_ << "\n" << text_;
   }
 
-  void check_graph(const GeneratedGraph& generated, Random& random) {
+  void check_graph(const GeneratedGraph& generated, Random& random,
+                   const std::vector<std::map<std::string, std::int64_t>>& given = {}) {
     coverage_.count(generated.features);
     std::vector<Shaped> shapes;
-    for (int i = 0; i < kShapes; ++i) {
+    for (std::size_t i = 0; i < kShapes + given.size(); ++i) {
       Shaped s;
-      s.symbols = random_symbols(generated.graph, random, kBudget);
+      s.symbols = i < given.size() ? given[i] : random_symbols(generated.graph, random, kBudget);
       s.inputs = random_contents(generated.graph, s.symbols, random);
       s.expected = interpret(generated.graph, s.inputs, s.symbols);
       shapes.push_back(std::move(s));
@@ -205,7 +270,7 @@ class Fuzzer {
     }
     const CodegenStatistics before = codegen_statistics();
     for (const Shaped& s : shapes)
-      if (!check_run(*compiled, generated, s, options, random)) break;
+      if (!check_run(*compiled, generated, s, options, random)) return;
     EXPECT_EQ(before.events, codegen_statistics().events) << replay_;
   }
 
@@ -353,6 +418,21 @@ TEST(Differential, Attention) {
   declare_run_features(coverage);
   coverage.declare("softmax_form", {"score_rows", "online"});
   Fuzzer("attention", generate_attention, coverage).run();
+}
+
+TEST(Differential, Reproducers) {
+  Coverage coverage;
+  const std::filesystem::path folder = std::filesystem::path(BURIN_TEST_DIR) / "filetests" / "reproducers";
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".txt") continue;
+    ++files;
+    std::ifstream stream(entry.path());
+    const std::string text((std::istreambuf_iterator<char>(stream)), {});
+    const bool attention = text.find("matmul") != std::string::npos;
+    Fuzzer(attention ? "attention" : "elementwise", nullptr, coverage).run_file(entry.path());
+  }
+  EXPECT_GT(files, 0) << "no reproducer in " << folder;
 }
 
 TEST(Differential, Elementwise) {
