@@ -260,7 +260,6 @@ class AxisAnalysis {
     for (AxisList& list : map_.reduced) renumber(list);
     // Scalars alone still are an iteration space: of one point.
     if (map_.axes.empty()) map_.axes.push_back({"one", 1});
-    return std::move(map_);
   }
 
   const Graph& graph_;

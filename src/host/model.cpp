@@ -11,10 +11,27 @@ Model::Model(Graph graph, ModelOptions options) : options_(std::move(options)), 
   canonicalize(graph_);
   if (!options_.tokenize) return;
   report_ = tokenize(graph_);
-  for (const CarvedSubgraph& s : report_.subgraphs) {
+  std::vector<CarvedSubgraph> compiled;
+  for (CarvedSubgraph& s : report_.subgraphs) {
+    if (auto reason = try_compile(s)) {
+      // It stays a Subgraph of the graph, which the interpreter computes like any other node.
+      report_.rejected.push_back({s.nodes, *reason});
+      report_.attentions_carved -= s.kind == "sdpa" ? 1 : 0;
+    } else {
+      compiled.push_back(std::move(s));
+    }
+  }
+  report_.subgraphs = std::move(compiled);
+}
+
+std::optional<std::string> Model::try_compile(const CarvedSubgraph& s) {
+  try {
     CompiledSubgraph compiled = burin::compile(*graph_.node(s.node).body, options_.compile);
     Invocation invocation = compiled.invocation(options_.threads);
     entries_.emplace(s.name, Entry{std::move(compiled), std::move(invocation)});
+    return std::nullopt;
+  } catch (const Error& e) {
+    return e.what();
   }
 }
 
@@ -32,7 +49,9 @@ std::vector<Tensor> Model::run(const std::vector<Tensor>& inputs) {
 
 std::vector<Tensor> Model::run_subgraph(const Node& node, const std::vector<Tensor>& inputs,
                                         const std::map<std::string, std::int64_t>& symbols) {
-  Invocation& invocation = entries_.at(node.name).invocation;
+  const auto entry = entries_.find(node.name);
+  if (entry == entries_.end()) return interpret(*node.body, inputs, symbols);
+  Invocation& invocation = entry->second.invocation;
   std::vector<TensorDesc> shapes;
   std::vector<const void*> in;
   for (const Tensor& t : inputs) {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct ModelOptions {
 };
 
 /// A whole model: carved and compiled once, run at any shape. Subgraphs run as machine code, all other operations
-/// through the reference interpreter. Not thread-safe: one run at a time.
+/// through the reference interpreter; so do subgraphs that the compiler refuses, which the report then lists with the
+/// reason. Not thread-safe: one run at a time.
 class Model {
  public:
   /// Takes the graph of a frontend. Throws burin::Error.
@@ -36,6 +38,8 @@ class Model {
   std::uint64_t subgraphs_run() const { return subgraphs_run_; }
 
  private:
+  /// Gives the reason where the compiler refuses.
+  std::optional<std::string> try_compile(const CarvedSubgraph& s);
   std::vector<Tensor> run_subgraph(const Node& node, const std::vector<Tensor>& inputs,
                                    const std::map<std::string, std::int64_t>& symbols);
 

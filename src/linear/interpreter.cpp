@@ -606,22 +606,15 @@ class Interpreter {
   void store(MemoryId m, std::int64_t element, double value) {
     check_bounds(m, element);
     View& view = views_[m];
-    // Several work items may write an element if they agree on it: an output that is narrower than what the kernel runs
-    // over, because a dimension turned out to be 1.
-    bool shared = false;
     for (std::int64_t u = 0; u < view.units; ++u) {
       const auto unit = static_cast<std::size_t>(view.first_unit + element * view.units + u);
       std::uint32_t& writer = view.writers->work_item[unit];
-      shared |= writer != work_item_ && is_of_this_phase(writer) && ir_.memory[m].kind != Memory::Kind::worker;
+      if (writer != work_item_ && is_of_this_phase(writer) && ir_.memory[m].kind != Memory::Kind::worker)
+        fail("index {} of %{} is written by two work items of one phase", element, ir_.memory[m].name);
       writer = work_item_;
       view.writers->memory[unit] = m;
     }
-    const double before = view.tensor.at(element);
     view.tensor.set(element, value);
-    const double after = view.tensor.at(element);
-    const bool agrees = before == after || (std::isnan(before) && std::isnan(after));
-    if (shared && !agrees)
-      fail("index {} of %{} is written by two work items of one phase, as {} and {}", element, ir_.memory[m].name, before, after);
   }
 
   void check_complete() const {

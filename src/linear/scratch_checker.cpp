@@ -1,17 +1,19 @@
 // Liveness of memories, backwards over the structured program:
 //
-//     needed before an item = needed behind it, without what the item fills anew, and what it loads first
+//     needed before an item = needed behind it, without what the item fills anew, and what it loads
+//     first
 //
-// An item that stores a memory before it loads it fills it anew, unless the memory is needed where an enclosing loop's
-// body ends: then each iteration adds its part to what others have written, and the item keeps it alive. A loop's body
-// ends with what is needed behind the loop and what its next iteration needs at its beginning.
+// An item that stores a memory before it loads it fills it anew, unless the memory is needed where
+// an enclosing loop's body ends: then each iteration adds its part to what others have written, and
+// the item keeps it alive. A loop's body ends with what is needed behind the loop and what its next
+// iteration needs at its beginning.
 //
 //     loop _k { store A }           A is needed inside of the loop, not in front of it
 //     loop _k { load A  store B }   A is needed when B is stored: A and B must not overlap
 //     loop _k { load B }
 //
-// Two memories that are needed at once and overlap: whichever is stored later is stored while the other is needed. So it
-// is enough to look at stores.
+// Two memories that are needed at once and overlap: whichever is stored later is stored while the
+// other is needed. So it is enough to look at stores.
 
 #include "linear/scratch_checker.h"
 
@@ -81,7 +83,8 @@ class Liveness {
       unite(inner, at_end);
       at_begin.clear();
       for (const Loop::Version& v : loop.versions) unite(at_begin, before(v.body, at_end, inner));
-      for (const MemoryId m : at_begin)  // a work item leaves nothing in its worker's scratch for the next
+      for (const MemoryId m :
+           at_begin)  // a work item leaves nothing in its worker's scratch for the next
         if (!loop.parallel || ir_.memory[m].kind == Memory::Kind::call) at_end.insert(m);
       if (at_end.size() == size) break;
     }
@@ -100,7 +103,8 @@ class Liveness {
     for (const Loop::Version& v : loop.versions) {
       Memories seen;
       for_each_expression(v.body, [&](const Expression& e) {
-        if (is_scratch(e.memory) && seen.insert(e.memory).second && e.op == Op::load) out.insert(e.memory);
+        if (is_scratch(e.memory) && seen.insert(e.memory).second && e.op == Op::load)
+          out.insert(e.memory);
       });
     }
     return out;
@@ -119,7 +123,8 @@ class Liveness {
     return accessed(loop, [](const Expression& e) { return e.op == Op::store; });
   }
   Memories shared_in(const Loop& loop) const {
-    return accessed(loop, [&](const Expression& e) { return ir_.memory[e.memory].kind == Memory::Kind::call; });
+    return accessed(
+        loop, [&](const Expression& e) { return ir_.memory[e.memory].kind == Memory::Kind::call; });
   }
 
   const LinearIR& ir_;
@@ -140,7 +145,8 @@ std::vector<Symbols> assignments(const LinearIR& ir) {
   std::mt19937 random(1);
   for (int i = 0; i < kRandom; ++i) {
     Symbols& s = out.emplace_back();
-    for (const std::string& name : ir.symbols) s[name] = static_cast<std::int64_t>(random() % (i % 2 == 0 ? 20 : 3000));
+    for (const std::string& name : ir.symbols)
+      s[name] = static_cast<std::int64_t>(random() % (i % 2 == 0 ? 20 : 3000));
   }
   return out;
 }
@@ -154,7 +160,8 @@ struct Bytes {
 std::optional<Bytes> bytes_of(const Memory& m, const Symbols& symbols) {
   try {
     const std::int64_t begin = m.offset->evaluate(symbols);
-    return Bytes{begin, begin + m.elements.evaluate(symbols) * static_cast<std::int64_t>(size_of(m.precision))};
+    return Bytes{begin, begin + m.elements.evaluate(symbols) *
+                                    static_cast<std::int64_t>(size_of(m.precision))};
   } catch (const Error&) {
     return std::nullopt;
   }
@@ -167,8 +174,9 @@ void compare(const Memory& stored, const Memory& needed, const std::vector<Symbo
     if (!a || !b || !a->meets(*b)) continue;
     std::string values;
     for (const auto& [name, value] : symbols) values += fmt::format(" {}={}", name, value);
-    throw Error(fmt::format("scratch: %{} in bytes {}..{} is stored while %{} in bytes {}..{} is needed, for{}", stored.name,
-                            a->begin, a->end, needed.name, b->begin, b->end, values));
+    throw Error(fmt::format(
+        "scratch: %{} in bytes {}..{} is stored while %{} in bytes {}..{} is needed, for{}",
+        stored.name, a->begin, a->end, needed.name, b->begin, b->end, values));
   }
 }
 
@@ -178,13 +186,15 @@ void check_scratch(const LinearIR& ir) {
   const Liveness liveness(ir);
   const std::vector<Symbols> all = assignments(ir);
   for (const MemoryId m : liveness.touched()) {
-    if (!ir.memory[m].offset && ir.memory[m].kind == Memory::Kind::worker) throw Error(fmt::format("%{} has no offset", ir.memory[m].name));
+    if (!ir.memory[m].offset && ir.memory[m].kind == Memory::Kind::worker)
+      throw Error(fmt::format("%{} has no offset", ir.memory[m].name));
     if (!ir.memory[m].offset) continue;
     for (const Symbols& symbols : all)
       if (const auto bytes = bytes_of(ir.memory[m], symbols); bytes && bytes->begin < 0)
         throw Error(fmt::format("%{} has offset {}", ir.memory[m].name, bytes->begin));
   }
-  for (const auto& [stored, needed] : liveness.conflicts()) compare(ir.memory[stored], ir.memory[needed], all);
+  for (const auto& [stored, needed] : liveness.conflicts())
+    compare(ir.memory[stored], ir.memory[needed], all);
 }
 
 }  // namespace burin::linear

@@ -64,10 +64,19 @@ class Scheduler {
     if (reduced_.count(a) != 0) return false;
     for (NodeId id : anchors_)
       if (domain(id).count(a) == 0) return false;
-    return std::all_of(body_.outputs.begin(), body_.outputs.end(), [&](ValueId v) {
-      const auto all = axes_.of(v);
-      return std::find(all.begin(), all.end(), a) != all.end();
-    });
+    return std::all_of(body_.outputs.begin(), body_.outputs.end(), [&](ValueId v) { return has_whole(v, a); });
+  }
+
+  /// Not so where the value's dimension may be one element and the axis more: iterations would write the same element.
+  bool has_whole(ValueId v, AxisId a) const {
+    for (std::size_t d = 0; d < axes_.dims[v].size(); ++d) {
+      const auto& list = axes_.dims[v][d];
+      if (std::find(list.begin(), list.end(), a) == list.end()) continue;
+      Expr extent = 1;
+      for (AxisId each : list) extent *= axes_.axes[each].extent;
+      return body_.facts.proves_equal(body_.value(v).shape[d], extent);
+    }
+    return false;
   }
 
   /// Attention: the queries, the rows of the first product, which all that follows shares. Otherwise the innermost

@@ -1,6 +1,7 @@
 // A plugin's way through Burin: build a model, carve it, compile what was carved, run it on the
 // host's threads with the host's memory layout, and get the same numbers as the reference
-// interpreter. Any difference, or an exception that is lost at the library's border, is exit code 1.
+// interpreter. Any difference, or an exception that is lost at the library's border, is exit
+// code 1.
 
 #include <algorithm>
 #include <cmath>
@@ -132,8 +133,9 @@ void check_errors() {
   const burin::CompiledSubgraph compiled = burin::compile(*carved.node(attention).body);
   check_error([] { burin::parse_graph("no graph"); }, "expected");
   check_error([&] { compiled.bind({}); }, "inputs, given 0");
-  check_error([&] { compiled.bind(std::vector<burin::TensorDesc>(carved.node(attention).inputs.size())); },
-              "expected rank 4, given 0");
+  check_error(
+      [&] { compiled.bind(std::vector<burin::TensorDesc>(carved.node(attention).inputs.size())); },
+      "expected rank 4, given 0");
   burin::CompileOptions options;
   options.isa = "mmx";
   check_error([&] { burin::compile(*carved.node(attention).body, options); }, "mmx");

@@ -30,5 +30,6 @@ run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}" -B "${project_build}" -G "
     "-DCMAKE_FIND_USE_PACKAGE_REGISTRY=OFF")
 run("${CMAKE_COMMAND}" --build "${project_build}" ${configuration})
 
-find_program(plugin plugin PATHS "${project_build}" "${project_build}/${CONFIG}" NO_DEFAULT_PATH REQUIRED)
+find_program(plugin plugin PATHS "${project_build}" "${project_build}/${CONFIG}"
+             NO_DEFAULT_PATH REQUIRED)
 run("${plugin}")

@@ -15,8 +15,9 @@
 ///     graph @g(...) { ... }
 ///
 /// The transformation gets the name of the pass and the input, and gives the output; an exception
-/// is the output "error: <message>". Comment lines "; key: value" are options, for those who ask. With BURIN_BLESS=1 in the environment, expectations are
-/// rewritten to what comes out, in the source tree: look at the difference before you commit it.
+/// is the output "error: <message>". Comment lines "; key: value" are options, for those who ask.
+/// With BURIN_BLESS=1 in the environment, expectations are rewritten to what comes out, in the
+/// source tree: look at the difference before you commit it.
 namespace burin::testing {
 
 using FileTransformation =

@@ -81,7 +81,8 @@ void expect_same_results(const LinearIR& before, const LinearIR& after) {
     ASSERT_EQ(expected.size(), actual.size());
     for (std::size_t i = 0; i < expected.size(); ++i)
       EXPECT_LE(burin::testing::relative_difference(expected[i], actual[i]), 1e-6)
-          << "output " << i << " of\n" << print(after);
+          << "output " << i << " of\n"
+          << print(after);
   }
 }
 
@@ -152,12 +153,12 @@ std::string run_schedule(const FileCase& c) {
 }
 
 TEST(LinearFiletests, All) {
-  burin::testing::run_file_case_tests(
-      std::string(BURIN_TEST_DIR) + "/filetests/linear", [](const FileCase& c) {
-        if (c.pass == "lower") return run_lower(c);
-        if (c.pass == "schedule") return run_schedule(c);
-        return run_pass(c);
-      });
+  burin::testing::run_file_case_tests(std::string(BURIN_TEST_DIR) + "/filetests/linear",
+                                      [](const FileCase& c) {
+                                        if (c.pass == "lower") return run_lower(c);
+                                        if (c.pass == "schedule") return run_schedule(c);
+                                        return run_pass(c);
+                                      });
 }
 
 }  // namespace

@@ -13,8 +13,10 @@ namespace burin::linear {
 namespace {
 
 LinearIR kernel(const std::string& scratch, const std::string& body) {
-  return parse_linear("linear @k lanes=4 symbols(S) {\n input %x: f32[S] strides[1]\n output %y: f32[S] strides[1]\n" +
-                      scratch + "parallel _one in 0..1 {\n" + body + "}\n}");
+  return parse_linear(
+      "linear @k lanes=4 symbols(S) {\n input %x: f32[S] strides[1]\n output %y: f32[S] "
+      "strides[1]\n" +
+      scratch + "parallel _one in 0..1 {\n" + body + "}\n}");
 }
 
 std::string two(const std::string& offset_of_u) {
@@ -33,9 +35,11 @@ const char* const kOneAfterAnother = R"(
 
 TEST(ScratchChecker, TakesTurns) {
   // The next iteration still reads T when U is stored.
-  EXPECT_ERROR(check_scratch(kernel(two("0"), kOneAfterAnother)), "%U in bytes 0..4 is stored while %T in bytes 0..4 is needed, for S=1");
+  EXPECT_ERROR(check_scratch(kernel(two("0"), kOneAfterAnother)),
+               "%U in bytes 0..4 is stored while %T in bytes 0..4 is needed, for S=1");
   EXPECT_NO_THROW(check_scratch(kernel(two("4*S"), kOneAfterAnother)));
-  EXPECT_ERROR(check_scratch(kernel(two("2*S"), kOneAfterAnother)), "%U in bytes 2..6 is stored while %T");
+  EXPECT_ERROR(check_scratch(kernel(two("2*S"), kOneAfterAnother)),
+               "%U in bytes 2..6 is stored while %T");
   // Right for some sizes is not right.
   EXPECT_ERROR(check_scratch(kernel(two("64"), kOneAfterAnother)), "for S=37");
   EXPECT_ERROR(check_scratch(kernel(two("0 - 4*S"), kOneAfterAnother)), "offset");
@@ -69,12 +73,15 @@ TEST(ScratchChecker, BackEdges) {
     return kernel(two("0"), text);
   };
   // Each iteration fills T anew and is done with it before U.
-  EXPECT_NO_THROW(check_scratch(with("", "%t = load %x[0]\n store %T[0], %t\n %u = load %T[0]\n", "")));
-  // The next iteration reads what this one leaves. (All of T is made anew at the end, so nothing would be lost; but
-  // that a store covers all that was there is not looked into.)
-  EXPECT_ERROR(check_scratch(with("%z = fill 0\n store %T[0], %z\n", "%t = load %T[0]\n", "store %T[0], %a\n")),
+  EXPECT_NO_THROW(
+      check_scratch(with("", "%t = load %x[0]\n store %T[0], %t\n %u = load %T[0]\n", "")));
+  // The next iteration reads what this one leaves. (All of T is made anew at the end, so nothing
+  // would be lost; but that a store covers all that was there is not looked into.)
+  EXPECT_ERROR(check_scratch(with("%z = fill 0\n store %T[0], %z\n", "%t = load %T[0]\n",
+                                  "store %T[0], %a\n")),
                "%U in bytes");
-  EXPECT_ERROR(check_scratch(with("%z = fill 0\n store %T[0], %z\n", "%t = load %T[0]\n", "")), "%U in bytes");
+  EXPECT_ERROR(check_scratch(with("%z = fill 0\n store %T[0], %z\n", "%t = load %T[0]\n", "")),
+               "%U in bytes");
   // Nobody has written it.
   EXPECT_ERROR(check_scratch(with("", "%t = load %T[0]\n", "")), "%T is read before it is written");
 }
@@ -88,18 +95,22 @@ TEST(ScratchChecker, EveryIterationAddsItsPart) {
       store %T[_i], %b }
     loop _i in 0..S { %c = load %T[_i]
       store %y[_i], %c }
-  )")), "%U in bytes 0..4 is stored while %T");
+  )")),
+               "%U in bytes 0..4 is stored while %T");
 }
 
 TEST(ScratchChecker, NoOffset) {
-  EXPECT_ERROR(check_scratch(kernel("worker %T: f32[S]\n worker %U: f32[S] offset=0\n", kOneAfterAnother)), "%T has no offset");
+  EXPECT_ERROR(
+      check_scratch(kernel("worker %T: f32[S]\n worker %U: f32[S] offset=0\n", kOneAfterAnother)),
+      "%T has no offset");
 }
 
 /// Attention behind all passes; each pair of its buffers laid over each other is right or found.
 class Attention : public ::testing::TestWithParam<SoftmaxForm> {
  protected:
   void SetUp() override {
-    Graph graph = parse_graph(R"(graph @attention(%q: f32[B,S,2,8], %k: f32[B,S,2,8], %v: f32[B,S,2,8], %m: f32[B,1,S,S]) {
+    Graph graph = parse_graph(
+        R"(graph @attention(%q: f32[B,S,2,8], %k: f32[B,S,2,8], %v: f32[B,S,2,8], %m: f32[B,1,S,S]) {
       %0 = transpose %q, perm=[0,2,1,3]
       %1 = transpose %k, perm=[0,2,3,1]
       %2 = matmul %0, %1
@@ -121,7 +132,8 @@ class Attention : public ::testing::TestWithParam<SoftmaxForm> {
 
   LinearIR ir_;
 };
-INSTANTIATE_TEST_SUITE_P(Forms, Attention, ::testing::Values(SoftmaxForm::score_rows, SoftmaxForm::online));
+INSTANTIATE_TEST_SUITE_P(Forms, Attention,
+                         ::testing::Values(SoftmaxForm::score_rows, SoftmaxForm::online));
 
 /// Whether the interpreter, which knows who wrote each byte, agrees with a plan.
 bool runs(const LinearIR& ir) {

@@ -68,36 +68,41 @@ TEST(Bind, ExplicitSymbols) {
   const auto doubled = compiled("graph @doubled(%x: f32[2*S]) {\n %0 = exp %x\n return %0\n}");
   EXPECT_EQ(doubled.explicit_symbols(), std::vector<std::string>{"S"});
   const std::vector<TensorDesc> ten = {{{10}, {}}};
-  EXPECT_ERROR(doubled.bind(ten), "doubled: symbol 'S' is not determined by the inputs and was not given");
-  EXPECT_ERROR(doubled.bind(ten, {{"S", 4}}), "tensor 'x', dimension 0: expected 2*S = 8, given 10");
+  EXPECT_ERROR(doubled.bind(ten),
+               "doubled: symbol 'S' is not determined by the inputs and was not given");
+  EXPECT_ERROR(doubled.bind(ten, {{"S", 4}}),
+               "tensor 'x', dimension 0: expected 2*S = 8, given 10");
   EXPECT_EQ(doubled.bind(ten, {{"S", 5}}).output_shapes(), (std::vector<Dims>{{10}}));
   EXPECT_TRUE(compiled(attention()).explicit_symbols().empty());
 }
 
 TEST(Bind, FactsThatAreViolated) {
-  // The product says that D and E are the same. (To come: the fact's own words, "the inner dimensions
-  // of input 0 'q' and input 1 'k': D == E"; the tape's message comes first and knows no tensor.)
+  // The product says that D and E are the same. (To come: the fact's own words, "the inner
+  // dimensions of input 0 'q' and input 1 'k': D == E"; the tape's message comes first and knows no
+  // tensor.)
   const auto product = compiled(R"(graph @scores(%q: f32[S,D], %k: f32[E,T]) {
     %0 = matmul %q, %k
     %1 = softmax %0, axis=1
     return %1
   })");
   EXPECT_NO_THROW(product.bind(std::vector<TensorDesc>{{{3, 8}, {}}, {{8, 5}, {}}}));
-  const std::string message = burin::test::error_of(
-      [&] { product.bind(std::vector<TensorDesc>{{{3, 8}, {}}, {{9, 5}, {}}}); });
-  for (const char* part : {"8", "9"})
-    EXPECT_NE(message.find(part), std::string::npos) << message;
+  const std::string message = burin::test::error_of([&] {
+    product.bind(std::vector<TensorDesc>{{{3, 8}, {}}, {{9, 5}, {}}});
+  });
+  for (const char* part : {"8", "9"}) EXPECT_NE(message.find(part), std::string::npos) << message;
 }
 
 TEST(Bind, Workers) {
-  EXPECT_ERROR(compiled(attention()).bind(attention_shapes(), {}, 0), "expected at least 1 worker, given 0");
+  EXPECT_ERROR(compiled(attention()).bind(attention_shapes(), {}, 0),
+               "expected at least 1 worker, given 0");
 }
 
 class Run : public ::testing::Test {
  protected:
   Graph graph_ = attention();
   CompiledSubgraph compiled_ = compiled(graph_);
-  std::vector<Tensor> inputs_ = burin::testing::random_inputs(graph_, {{"B", 2}, {"S", 5}, {"T", 7}}, 1);
+  std::vector<Tensor> inputs_ =
+      burin::testing::random_inputs(graph_, {{"B", 2}, {"S", 5}, {"T", 7}}, 1);
   Tensor output_ = Tensor::zeros(Precision::f32, {2, 2, 5, 16});
   std::vector<const void*> in_ = pointers_of(inputs_);
   std::vector<void*> out_ = {output_.mutable_data()};
@@ -158,12 +163,14 @@ TEST_F(Run, EmptyTensorsNeedNoPointer) {
 TEST(CompileOptionsTest, UnknownWords) {
   CompileOptions options;
   options.isa = "sse9";
-  EXPECT_ERROR(compile(attention(), options), "subgraph 'attention': unknown instruction set 'sse9'");
+  EXPECT_ERROR(compile(attention(), options),
+               "subgraph 'attention': unknown instruction set 'sse9'");
   options.isa = "none";
   EXPECT_ERROR(compile(attention(), options), "no AVX2");
   options.isa = "";
   options.softmax_form = "sideways";
-  EXPECT_ERROR(compile(attention(), options), "softmax form 'sideways': expected score_rows or online");
+  EXPECT_ERROR(compile(attention(), options),
+               "softmax form 'sideways': expected score_rows or online");
 }
 
 /// BURIN_ISA for the duration of a scope.
@@ -203,7 +210,9 @@ TEST(CompileOptionsTest, BurinIsaUnknown) {
 TEST(CompileOptionsTest, Dumps) {
   std::map<std::string, std::string> forms;
   CompileOptions options;
-  options.dump = [&](std::string_view stage, const std::string& text) { forms[std::string(stage)] = text; };
+  options.dump = [&](std::string_view stage, const std::string& text) {
+    forms[std::string(stage)] = text;
+  };
   Graph graph = attention();
   graph.name = "layer/0/attention";  // the names of dumps are names of files
   compile(graph, options);
@@ -213,7 +222,8 @@ TEST(CompileOptionsTest, Dumps) {
     EXPECT_FALSE(text.empty()) << stage;
     all += stage + ' ';
   }
-  for (const char* part : {".dataflow.", ".linear.00.lower ", ".insert_buffers ", ".vcode ", ".allocated "})
+  for (const char* part :
+       {".dataflow.", ".linear.00.lower ", ".insert_buffers ", ".vcode ", ".allocated "})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in " << all;
 }
 

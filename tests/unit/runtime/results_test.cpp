@@ -25,8 +25,10 @@ INSTANTIATE_TEST_SUITE_P(Softmax, Forms, ::testing::Values("score_rows", "online
 
 TEST_P(Forms, RebindInPlace) {
   Invocation invocation = compiled_.invocation();
-  for (const Symbols& sizes : {Symbols{{"B", 1}, {"S", 3}, {"T", 4}}, {{"B", 3}, {"S", 50}, {"T", 300}},
-                               {{"B", 1}, {"S", 1}, {"T", 1}}, {{"B", 2}, {"S", 65}, {"T", 129}}}) {
+  for (const Symbols& sizes : {Symbols{{"B", 1}, {"S", 3}, {"T", 4}},
+                               {{"B", 3}, {"S", 50}, {"T", 300}},
+                               {{"B", 1}, {"S", 1}, {"T", 1}},
+                               {{"B", 2}, {"S", 65}, {"T", 129}}}) {
     const auto inputs = random_inputs(graph_, sizes, 3);
     invocation.rebind(shapes_of(inputs));
     const Tensor actual = run_bound(invocation, inputs)[0];
@@ -37,11 +39,13 @@ TEST_P(Forms, RebindInPlace) {
 TEST_P(Forms, SameBitsForAnyNumberOfWorkers) {
   const auto inputs = random_inputs(graph_, {{"B", 3}, {"S", 100}, {"T", 150}}, 5);
   const Tensor one = run(compiled_, inputs)[0];
-  for (const int workers : {2, 3, 7}) EXPECT_TRUE(same_bits(one, run(compiled_, inputs, workers)[0])) << workers;
+  for (const int workers : {2, 3, 7})
+    EXPECT_TRUE(same_bits(one, run(compiled_, inputs, workers)[0])) << workers;
 }
 
 TEST_P(Forms, EmptyBatchAndEmptyQueries) {
-  for (const Symbols& sizes : {Symbols{{"B", 0}, {"S", 3}, {"T", 4}}, {{"B", 2}, {"S", 0}, {"T", 4}}}) {
+  for (const Symbols& sizes :
+       {Symbols{{"B", 0}, {"S", 3}, {"T", 4}}, {{"B", 2}, {"S", 0}, {"T", 4}}}) {
     const auto inputs = random_inputs(graph_, sizes, 3);
     EXPECT_EQ(run(compiled_, inputs, 2)[0].size(), 0);
   }
@@ -61,12 +65,14 @@ TEST_P(Forms, ConcurrentInvocations) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
-      const auto inputs = random_inputs(graph_, {{"B", 1 + t}, {"S", 20 + 7 * t}, {"T", 30 + 50 * t}}, 3);
+      const auto inputs =
+          random_inputs(graph_, {{"B", 1 + t}, {"S", 20 + 7 * t}, {"T", 30 + 50 * t}}, 3);
       const Tensor expected = interpret(graph_, inputs)[0];
       Invocation invocation = compiled_.invocation(2);
       for (int i = 0; i < 50; ++i) {
         invocation.rebind(shapes_of(inputs));
-        const Tensor actual = run_bound(invocation, inputs, i % 2 == 0 ? &default_executor() : nullptr)[0];
+        const Tensor actual =
+            run_bound(invocation, inputs, i % 2 == 0 ? &default_executor() : nullptr)[0];
         if (!(relative_difference(expected, actual) < kTolerance)) ++wrong;
       }
     });
@@ -74,13 +80,16 @@ TEST_P(Forms, ConcurrentInvocations) {
   EXPECT_EQ(wrong, 0);
 }
 
-// ---- masks and NaN. One batch, 20 queries; row 4 is special, and more keys than one block of the online form has.
+// ---- masks and NaN. One batch, 20 queries; row 4 is special, and more keys than one block of the
+// online form has.
 
 class Rows : public Forms {
  protected:
   static constexpr std::int64_t kQueries = 20, kKeys = 300, kHeads = 2, kSize = 16, kRow = 4;
 
-  void SetUp() override { inputs_ = random_inputs(graph_, {{"B", 1}, {"S", kQueries}, {"T", kKeys}}, 9); }
+  void SetUp() override {
+    inputs_ = random_inputs(graph_, {{"B", 1}, {"S", kQueries}, {"T", kKeys}}, 9);
+  }
 
   void mask_row(float value, std::int64_t first = 0, std::int64_t end = kKeys) {
     for (std::int64_t k = first; k < end; ++k) inputs_[3].set(kRow * kKeys + k, value);
@@ -98,7 +107,8 @@ class Rows : public Forms {
   }
   std::vector<double> special(std::int64_t head) const {
     std::vector<double> row;
-    for (std::int64_t d = 0; d < kSize; ++d) row.push_back(actual_.at((head * kQueries + kRow) * kSize + d));
+    for (std::int64_t d = 0; d < kSize; ++d)
+      row.push_back(actual_.at((head * kQueries + kRow) * kSize + d));
     return row;
   }
   void expect_special_nan() const {
@@ -139,8 +149,10 @@ TEST_P(Rows, WhollyMaskedWithLowestFloatIsTheAverage) {
 
 TEST_P(Rows, PartlyMasked) {
   for (const float value : {-kInfinity, kLowest, -1e9F, -10000.0F})
-    for (const auto& [first, end] : {std::pair<int, int>{0, 1}, {0, 128}, {0, 299}, {1, 300}, {128, 256}, {256, 300}}) {
-      SCOPED_TRACE(std::to_string(value) + " from " + std::to_string(first) + " to " + std::to_string(end));
+    for (const auto& [first, end] :
+         {std::pair<int, int>{0, 1}, {0, 128}, {0, 299}, {1, 300}, {128, 256}, {256, 300}}) {
+      SCOPED_TRACE(std::to_string(value) + " from " + std::to_string(first) + " to " +
+                   std::to_string(end));
       SetUp();
       mask_row(value, first, end);
       run_it();
@@ -196,7 +208,8 @@ TEST_P(Forms, TenThousandShapesCostNoCodeAndNoMemory) {
   constexpr std::int64_t kRowElements = 2 * 16;
   burin::testing::Random random(11);
   // One memory for all shapes: the largest tensors, of which each call uses the front.
-  const auto all = random_inputs(graph_, {{"B", kMaxBatch}, {"S", kMaxLength}, {"T", kMaxLength}}, 13);
+  const auto all =
+      random_inputs(graph_, {{"B", kMaxBatch}, {"S", kMaxLength}, {"T", kMaxLength}}, 13);
   const auto in = pointers_of(all);
   std::vector<float> output(static_cast<std::size_t>(kMaxBatch * kMaxLength * kRowElements));
   std::vector<void*> out = {output.data()};
@@ -206,7 +219,8 @@ TEST_P(Forms, TenThousandShapesCostNoCodeAndNoMemory) {
   Invocation invocation = compiled_.invocation(1);
   const auto call = [&](std::int64_t batch, std::int64_t length) {
     const TensorDesc heads{{batch, 2, length, 16}, {}};
-    invocation.rebind(std::vector<TensorDesc>{heads, heads, heads, {{batch, 1, length, length}, {}}});
+    invocation.rebind(
+        std::vector<TensorDesc>{heads, heads, heads, {{batch, 1, length, length}, {}}});
     invocation.run(in, out, workers);
   };
   call(kMaxBatch, kMaxLength);
@@ -232,28 +246,32 @@ TEST_P(Forms, TenThousandShapesCostNoCodeAndNoMemory) {
   for (const Spot& spot : spots) {
     std::vector<Tensor> inputs;
     for (std::size_t i = 0; i < all.size(); ++i) {
-      Tensor t = Tensor::zeros(Precision::f32, i == 3 ? Dims{spot.batch, 1, spot.length, spot.length}
-                                                      : Dims{spot.batch, 2, spot.length, 16});
+      Tensor t =
+          Tensor::zeros(Precision::f32, i == 3 ? Dims{spot.batch, 1, spot.length, spot.length}
+                                               : Dims{spot.batch, 2, spot.length, 16});
       std::memcpy(t.mutable_data(), all[i].data(), t.bytes());
       inputs.push_back(t);
     }
     const Tensor expected = interpret(graph_, inputs)[0];
     Tensor actual = Tensor::zeros(Precision::f32, expected.dims());
     std::memcpy(actual.mutable_data(), spot.output.data(), actual.bytes());
-    EXPECT_LT(relative_difference(expected, actual), kTolerance) << spot.batch << ", " << spot.length;
+    EXPECT_LT(relative_difference(expected, actual), kTolerance)
+        << spot.batch << ", " << spot.length;
   }
 }
 
 TEST(ElementwiseResults, SameBitsForAnyNumberOfWorkers) {
-  for (const char* text : {"graph @chain(%x: f32[M,N], %b: f32[N]) {\n %0 = add %x, %b\n %1 = gelu %0\n return %1\n}",
-                           "graph @rows(%x: f32[M,N], %b: f32[N]) {\n %0 = mul %x, %b\n"
-                           " %1 = softmax %0, axis=1\n return %1\n}"}) {
+  for (const char* text :
+       {"graph @chain(%x: f32[M,N], %b: f32[N]) {\n %0 = add %x, %b\n %1 = gelu %0\n return %1\n}",
+        "graph @rows(%x: f32[M,N], %b: f32[N]) {\n %0 = mul %x, %b\n"
+        " %1 = softmax %0, axis=1\n return %1\n}"}) {
     const Graph graph = parse_graph(text);
     const CompiledSubgraph c = compiled(graph);
     const auto inputs = random_inputs(graph, {{"M", 37}, {"N", 1001}}, 5);
     const Tensor one = run(c, inputs)[0];
     EXPECT_LT(relative_difference(interpret(graph, inputs)[0], one), kTolerance);
-    for (const int workers : {2, 3, 7}) EXPECT_TRUE(same_bits(one, run(c, inputs, workers)[0])) << workers;
+    for (const int workers : {2, 3, 7})
+      EXPECT_TRUE(same_bits(one, run(c, inputs, workers)[0])) << workers;
   }
 }
 

@@ -63,7 +63,8 @@ class Threads : public Executor {
   int concurrency() const override { return threads_; }
   void run(int workers, const Task& task) override {
     std::vector<std::thread> all;
-    for (int w = 0; w < workers; ++w) all.emplace_back([&task, w] { task.function(task.context, w); });
+    for (int w = 0; w < workers; ++w)
+      all.emplace_back([&task, w] { task.function(task.context, w); });
     for (std::thread& t : all) t.join();
   }
 
