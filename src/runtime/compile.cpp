@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -62,14 +63,14 @@ class Compiler {
   }
 
   std::shared_ptr<const runtime::Kernel> run() {
-    dataflow_pipeline().run(body_, pass_options_);
+    report_timings(dataflow_pipeline().run(body_, pass_options_));
     const AxisMap axes = analyze_axes(body_);
     ScheduleOptions overrides;
     if (!options_.softmax_form.empty()) overrides.softmax_form = softmax_form_from_string(options_.softmax_form);
     const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     dump("linear.00.lower", [&] { return linear::print(ir); });
-    linear::linear_pipeline(schedule).run(ir, pass_options_);
+    report_timings(linear::linear_pipeline(schedule).run(ir, pass_options_));
     if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
@@ -79,6 +80,14 @@ class Compiler {
   }
 
  private:
+  /// BURIN_VERBOSE: one line a pass, to the error stream.
+  void report_timings(const std::vector<PassTiming>& timings) const {
+    static const bool verbose = std::getenv("BURIN_VERBOSE") != nullptr;
+    if (!verbose) return;
+    for (const PassTiming& t : timings)
+      fmt::print(stderr, "{}: {:<28} {:8.1f} us{}\n", body_.name, t.name, t.microseconds, t.changed ? "" : "  (no change)");
+  }
+
   template <typename F>
   void dump(std::string_view stage, F&& text) const {
     if (pass_options_.dump) pass_options_.dump(stage, text());
