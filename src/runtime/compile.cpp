@@ -95,6 +95,7 @@ class Compiler {
 
   void emit(linear::LinearIR& ir) {
     kernel_->tape = Tape(ir.symbols);
+    kernel_->check_tape = Tape(ir.symbols);
     const auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape);
     for (std::size_t i = 0; i < phases.size(); ++i) {
       const std::string stage = fmt::format("code.{:02}", i);
@@ -125,7 +126,7 @@ class Compiler {
       kernel_->outputs.push_back(std::move(p));
     }
     for (const Facts::Check& c : ir.facts.checks())
-      kernel_->checks.push_back({c, kernel_->tape.add(c.left), kernel_->tape.add(c.right)});
+      kernel_->checks.push_back({c, kernel_->check_tape.add(c.left), kernel_->check_tape.add(c.right)});
     for (const std::string& s : ir.symbols)
       if (defined.count(s) == 0) {
         kernel_->explicit_symbols.push_back(s);
@@ -136,7 +137,7 @@ class Compiler {
   runtime::Kernel::Port declare_input(const linear::Port& port, std::set<std::string>& defined) {
     runtime::Kernel::Port p{port.name, port.precision, {}};
     for (std::size_t d = 0; d < port.shape.size(); ++d) {
-      runtime::Kernel::Dimension dimension{port.shape[d], kernel_->tape.add(port.shape[d]), false, 0};
+      runtime::Kernel::Dimension dimension{port.shape[d], kernel_->check_tape.add(port.shape[d]), false, 0};
       if (auto symbol = port.shape[d].as_symbol()) dimension.defines = defined.insert(*symbol).second;
       if (auto symbol = port.strides[d].as_symbol()) {
         defined.insert(*symbol);

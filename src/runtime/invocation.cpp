@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -32,7 +33,8 @@ struct Invocation::State {
   std::shared_ptr<const Kernel> kernel;
   int workers = 1;
   bool bound = false;
-  std::vector<std::int64_t> registers;  ///< of the tape: the parameter block
+  std::vector<std::int64_t> registers;        ///< of the tape: the parameter block
+  std::vector<std::int64_t> check_registers;  ///< of the check tape
   std::vector<Dims> output_shapes;
   std::vector<bool> input_is_empty, output_is_empty;
   std::vector<void*> pointers;
@@ -56,9 +58,11 @@ struct Invocation::State {
 void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
   bound = false;
   set_symbols(inputs, symbols);
-  kernel->tape.evaluate(registers);
+  kernel->check_tape.evaluate(check_registers);
   check_shapes(inputs);
   check_facts();
+  std::copy_n(check_registers.begin(), kernel->tape.symbols().size(), registers.begin());
+  kernel->tape.evaluate(registers);
   size_outputs();
   size_scratch();
   bound = true;
@@ -76,7 +80,7 @@ void Invocation::State::set_symbols(std::span<const TensorDesc> inputs, const st
     for (std::size_t d = 0; d < desc.shape.size(); ++d) {
       if (desc.shape[d] < 0) throw Error(fmt::format("tensor '{}', dimension {}: negative size {}", port.name, d, desc.shape[d]));
       empty |= desc.shape[d] == 0;
-      if (port.dimensions[d].defines) registers[port.dimensions[d].slot] = desc.shape[d];
+      if (port.dimensions[d].defines) check_registers[port.dimensions[d].slot] = desc.shape[d];
     }
     input_is_empty[i] = empty;
     set_strides(port, desc);
@@ -84,7 +88,7 @@ void Invocation::State::set_symbols(std::span<const TensorDesc> inputs, const st
   for (const auto& [name, slot] : kernel->explicit_slots) {
     auto it = symbols.find(name);
     if (it == symbols.end()) throw Error(fmt::format("{}: symbol '{}' is not determined by the inputs and was not given", kernel->name, name));
-    registers[slot] = it->second;
+    check_registers[slot] = it->second;
   }
 }
 
@@ -93,14 +97,14 @@ void Invocation::State::set_strides(const Kernel::Port& port, const TensorDesc& 
   if (desc.strides.empty()) {
     std::int64_t stride = 1;
     for (std::size_t d = rank; d-- > 0;) {
-      if (d + 1 < rank) registers[port.dimensions[d].stride] = stride;
+      if (d + 1 < rank) check_registers[port.dimensions[d].stride] = stride;
       stride = checked_mul(stride, desc.shape[d], port.name);
     }
     return;
   }
   if (desc.strides.size() != rank)
     throw Error(fmt::format("tensor '{}': expected {} strides, given {}", port.name, rank, desc.strides.size()));
-  for (std::size_t d = 0; d + 1 < rank; ++d) registers[port.dimensions[d].stride] = desc.strides[d];
+  for (std::size_t d = 0; d + 1 < rank; ++d) check_registers[port.dimensions[d].stride] = desc.strides[d];
   if (rank > 0 && desc.strides[rank - 1] != 1 && desc.shape[rank - 1] > 1)
     throw Error(fmt::format("tensor '{}', dimension {}: expected stride 1, given {}", port.name, rank - 1, desc.strides[rank - 1]));
 }
@@ -109,16 +113,16 @@ void Invocation::State::check_shapes(std::span<const TensorDesc> inputs) const {
   for (std::size_t i = 0; i < inputs.size(); ++i)
     for (std::size_t d = 0; d < inputs[i].shape.size(); ++d) {
       const Kernel::Dimension& dimension = kernel->inputs[i].dimensions[d];
-      if (registers[dimension.slot] != inputs[i].shape[d])
+      if (check_registers[dimension.slot] != inputs[i].shape[d])
         throw Error(fmt::format("tensor '{}', dimension {}: expected {} = {}, given {}", kernel->inputs[i].name, d,
-                                dimension.extent.to_string(), registers[dimension.slot], inputs[i].shape[d]));
+                                dimension.extent.to_string(), check_registers[dimension.slot], inputs[i].shape[d]));
     }
 }
 
 void Invocation::State::check_facts() const {
   using Relation = Facts::Check::Relation;
   for (const Kernel::Check& c : kernel->checks) {
-    const std::int64_t left = registers[c.left], right = registers[c.right];
+    const std::int64_t left = check_registers[c.left], right = check_registers[c.right];
     const bool holds = c.fact.relation == Relation::equal     ? left == right
                        : c.fact.relation == Relation::divides ? left != 0 && right % left == 0
                                                               : left >= right;
@@ -190,6 +194,7 @@ Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : stat
   if (workers < 1) throw Error(fmt::format("{}: expected at least 1 worker, given {}", kernel->name, workers));
   s.workers = workers;
   s.registers.resize(kernel->tape.register_count());
+  s.check_registers.resize(kernel->check_tape.register_count());
   for (const Kernel::Port& p : kernel->outputs) s.output_shapes.emplace_back(p.dimensions.size());
   s.input_is_empty.resize(kernel->inputs.size());
   s.output_is_empty.resize(kernel->outputs.size());

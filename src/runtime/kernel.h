@@ -20,7 +20,7 @@ struct Kernel {
   };
   struct Dimension {
     Expr extent;
-    Tape::Slot slot;        ///< what the symbols say it is
+    Tape::Slot slot;        ///< what the symbols say it is: of inputs on the check tape, of outputs on the tape
     bool defines = false;   ///< the first lone occurrence of a symbol: binding sets it
     Tape::Slot stride = 0;  ///< the symbol register of its stride; not for the innermost
   };
@@ -36,6 +36,9 @@ struct Kernel {
 
   std::string name;
   Tape tape{{}};
+  /// What is checked before the tape runs, so that an error names a tensor and not an operation: the dimensions of the
+  /// inputs and the facts. It has the same symbols.
+  Tape check_tape{{}};
   std::vector<Port> inputs, outputs;
   std::vector<Tensor> constants;
   std::vector<Phase> phases;

@@ -101,7 +101,7 @@ std::string describe(const std::map<std::string, std::int64_t>& symbols) {
   return out;
 }
 
-std::string first_difference(const Tensor& expected, const Tensor& actual) {
+std::string describe_worst(const Tensor& expected, const Tensor& actual) {
   std::int64_t worst = -1;
   double worst_difference = -1;
   for (std::int64_t i = 0; i < expected.size(); ++i) {
@@ -115,7 +115,7 @@ std::string first_difference(const Tensor& expected, const Tensor& actual) {
                      expected.at(worst), actual.at(worst));
 }
 
-/// Largest absolute difference, infinite where kinds differ, and the largest magnitude expected.
+/// NaNs and infinities match, other elements differ by no more than rounding.
 bool agree(const Tensor& expected, const Tensor& actual, double rounding) {
   if (expected.precision() != actual.precision() || expected.dims() != actual.dims()) return false;
   double magnitude = 0, difference = 0;
@@ -292,7 +292,7 @@ class Fuzzer {
       for (std::size_t i = 0; i < actual.size(); ++i)
         if (!agree(s.expected[i], actual[i], generated.rounding[i])) {
           fail(fmt::format("{}: output {}: {} (rounding {})\nright without one of: {}", what, i,
-                           first_difference(s.expected[i], actual[i]), generated.rounding[i], culprits(generated, s, options, call)));
+                           describe_worst(s.expected[i], actual[i]), generated.rounding[i], culprits(generated, s, options, call)));
           return false;
         }
       count_tails(s);
@@ -370,7 +370,6 @@ class Fuzzer {
       const auto pipeline = linear::linear_pipeline(schedule);
       for (const auto& pass : pipeline.passes()) {
         stage = pass.name;
-        const std::string before = linear::print(ir);
         if (!pass.run(ir)) continue;
         linear::verify(ir);
         if (!linear_agrees(ir, inputs, symbols, expected, generated.rounding, stage)) return;
@@ -387,7 +386,7 @@ class Fuzzer {
     for (std::size_t i = 0; i < actual.size(); ++i)
       if (!agree(expected[i], actual[i], rounding[i])) {
         fail(fmt::format("Linear IR after {}, symbols:{}: output {}: {}\n{}", stage, describe(symbols), i,
-                         first_difference(expected[i], actual[i]), linear::print(ir)));
+                         describe_worst(expected[i], actual[i]), linear::print(ir)));
         return false;
       }
     return true;

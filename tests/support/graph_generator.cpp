@@ -48,7 +48,7 @@ class Builder {
     return {graph().add_constant("", Tensor::scalar(Precision::f32, x)), x, x, 0, true};
   }
 
-  /// A scalar as a constant of rank 0 or 1, or as an input.
+  /// A constant of rank 0 or 1.
   Known random_scalar(double low, double high) {
     Known s = scalar(random_.real(low, high));
     if (random_.chance(0.2)) {
@@ -404,7 +404,6 @@ class AttentionGenerator : Builder {
       const bool inverted = random_.chance(0.3);
       const ValueId condition = inverted ? graph().add_op(OpKind::Not, "", {m}) : m;
       if (inverted) feature("op", "not");
-      // `inverted`: what is true is kept all the same, by the second operand of Where being the mask's value.
       Known v = inverted ? apply(OpKind::Where, {condition, fill.id, x.id}, x.low, x.high, x.error)
                          : apply(OpKind::Where, {condition, x.id, fill.id}, x.low, x.high, x.error);
       return v;
@@ -433,7 +432,7 @@ class AttentionGenerator : Builder {
         case 7: v = unary(OpKind::Tanh, x); break;
         case 8: v = unary(OpKind::Abs, x); break;
         case 9: v = unary(OpKind::Exp, x); break;
-        case 10: v = binary(OpKind::Add, x, random_scalar(-2, 2)); break;
+        case 10: v = binary(random_.chance(0.5) ? OpKind::Add : OpKind::Sub, x, random_scalar(-2, 2)); break;
         case 11: v = unary(OpKind::Neg, x); break;
         case 12: v = unary(OpKind::LeakyRelu, x); break;
         case 13: v = unary(OpKind::Gelu, x); break;
@@ -792,9 +791,10 @@ class ElementwiseGenerator : Builder {
     const std::size_t i = *picked;
     const Known x = items_[i].value;
     const auto last = static_cast<std::int64_t>(items_[i].full.size()) - 1;
-    const double epsilon = random_.pick({1e-5, 1e-3, 0.1}), spread = 1 / std::sqrt(epsilon);
-    const double error = (x.error + kEpsilon * x.magnitude()) * spread;
     const std::int64_t draw = random_.below(4);
+    // Rows of equal elements: what is left of them behind the mean is its rounding.
+    const double epsilon = draw == 2 ? random_.pick({1e-4, 1e-3, 0.1}) : random_.pick({1e-5, 1e-3, 0.1});
+    const double error = (x.error + (draw == 2 ? 12 : 1) * kEpsilon * x.magnitude()) / std::sqrt(epsilon);
     if (draw == 0) {
       add(apply(OpKind::Softmax, {x.id}, 0, 1, 2 * x.error, {{"axis", last}}), {i});
       return true;

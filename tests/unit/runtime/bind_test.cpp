@@ -77,9 +77,7 @@ TEST(Bind, ExplicitSymbols) {
 }
 
 TEST(Bind, FactsThatAreViolated) {
-  // The product says that D and E are the same. (To come: the fact's own words, "the inner
-  // dimensions of input 0 'q' and input 1 'k': D == E"; the tape's message comes first and knows no
-  // tensor.)
+  // The product says that D and E are the same.
   const auto product = compiled(R"(graph @scores(%q: f32[S,D], %k: f32[E,T]) {
     %0 = matmul %q, %k
     %1 = softmax %0, axis=1
@@ -89,7 +87,7 @@ TEST(Bind, FactsThatAreViolated) {
   const std::string message = burin::test::error_of([&] {
     product.bind(std::vector<TensorDesc>{{{3, 8}, {}}, {{9, 5}, {}}});
   });
-  for (const char* part : {"8", "9"}) EXPECT_NE(message.find(part), std::string::npos) << message;
+  for (const char* part : {"'q'", "'k'", "D == E", "8", "9"}) EXPECT_NE(message.find(part), std::string::npos) << message;
 }
 
 TEST(Bind, Workers) {
