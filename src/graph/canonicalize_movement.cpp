@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 
 #include "graph/canonicalize.h"
@@ -64,14 +65,15 @@ class Identities {
     for (std::size_t i = commutes ? 0 : 1; i < 2; ++i) {
       const Value& value = graph_.value(node.inputs[i]);
       const ValueId kept = node.inputs[1 - i];
-      if (value.constant && value.constant->size() == 1 && value.constant->at(0) == *neutral &&
-          same_shape(kept, node.outputs[0]))
+      if (!value.constant || value.constant->size() != 1) continue;
+      const double number = value.constant->at(0);
+      if (number == *neutral && !std::signbit(number) && same_shape(kept, node.outputs[0]))
         return kept;
     }
     return kNone;
   }
 
-  /// Not the 0 of Add: -0.0 + 0.0 is 0.0.
+  /// Not the 0 of Add, nor the -0 of Sub: -0.0 + 0.0 is 0.0.
   static std::optional<double> neutral_element(OpKind op) {
     switch (op) {
       case OpKind::Mul:

@@ -215,7 +215,7 @@ Results is_inf(const Node& node, const Graph&, Inputs in) {
   })};
 }
 
-Results is_nan(const Node&, const Graph&, Inputs in) {
+Results is_nan_op(const Node&, const Graph&, Inputs in) {
   return {map<Int, double>(*in[0], [](double x) { return static_cast<Int>(std::isnan(x)); })};
 }
 
@@ -346,7 +346,7 @@ void add_elementwise(NodeTable& table) {
   table[Elu] = elu;
   table[Gelu] = gelu_op;
   table[Not] = logical_not;
-  table[IsNaN] = is_nan;
+  table[IsNaN] = is_nan_op;
   table[IsInf] = is_inf;
   table[Cast] = cast;
   table[Identity] = unchanged;

@@ -140,7 +140,7 @@ Results gather_nd(const Node& node, const Graph&, Inputs in) {
 
 template <typename T>
 T scattered(const std::string& reduction, T old, T update) {
-  const bool either_nan = old != old || update != update;
+  const bool either_nan = is_nan(old) || is_nan(update);
   if (reduction == "none") return update;
   if (reduction == "min") return either_nan ? old + update : std::min(old, update);
   if (reduction == "max") return either_nan ? old + update : std::max(old, update);

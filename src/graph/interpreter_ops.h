@@ -1,11 +1,13 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "burin/graph.h"
@@ -157,6 +159,12 @@ struct Matrix {
 /// double, double by float, i64 by i64 (wraps).
 template <typename T, typename B>
 void multiply(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<T> a, Matrix<B> b, T* c);
+
+/// False for integers.
+template <typename T>
+bool is_nan(T x) {
+  return std::is_same_v<T, double> && std::isnan(static_cast<double>(x));
+}
 
 /// Two's complement arithmetic without undefined behaviour.
 inline std::int64_t wrap_add(std::int64_t a, std::int64_t b) {

@@ -117,7 +117,7 @@ struct Maximum : Plain {
   }
   template <typename T>
   static T step(T a, T x) {
-    return x > a || x != x ? x : a;
+    return x > a || is_nan(x) ? x : a;
   }
 };
 
@@ -129,7 +129,7 @@ struct Minimum : Plain {
   }
   template <typename T>
   static T step(T a, T x) {
-    return x < a || x != x ? x : a;
+    return x < a || is_nan(x) ? x : a;
   }
 };
 
@@ -148,8 +148,8 @@ Results arg_max(const Node& node, const Graph&, Inputs in) {
       T value = data[start];
       for (std::size_t i = 1; i < parts.reduced.size(); ++i) {
         const T candidate = data[start + parts.reduced[i]];
-        const bool both_nan = candidate != candidate && value != value;
-        const bool larger = candidate > value || (candidate != candidate && value == value);
+        const bool both_nan = is_nan(candidate) && is_nan(value);
+        const bool larger = candidate > value || (is_nan(candidate) && !is_nan(value));
         if (!larger && !(last && (candidate == value || both_nan))) continue;
         best = i;
         value = candidate;

@@ -203,7 +203,7 @@ Results max_pool(const Node& node, const Graph&, Inputs in) {
     for (std::int64_t p = 0; p < planes; ++p) {
       slide(axes, x.data<T>() + p * plane, [&](std::size_t window, std::int64_t at, T value) {
         const std::size_t i = static_cast<std::size_t>(p * points) + window;
-        if (places[i] >= 0 && !(value > result[i]) && value == value) return;  // NaN wins
+        if (places[i] >= 0 && !(value > result[i]) && !is_nan(value)) return;  // NaN wins
         result[i] = value;
         places[i] = p * plane + at;
       });

@@ -166,7 +166,7 @@ class Builder {
       return apply(OpKind::Pow, {x.id, scalar(exponent).id}, -top, top, exponent * top / std::max(x.magnitude(), 0.1) * x.error);
     }
     if (x.low < 0.25 || x.high > 20) return std::nullopt;
-    const auto [lo, hi] = std::minmax(std::pow(x.low, exponent), std::pow(x.high, exponent));
+    const auto [lo, hi] = std::minmax({std::pow(x.low, exponent), std::pow(x.high, exponent)});
     return apply(OpKind::Pow, {x.id, scalar(exponent).id}, lo, hi, 20 * x.error);
   }
 
@@ -671,9 +671,10 @@ class ElementwiseGenerator : Builder {
   }
 
   bool try_unary() {
-    const std::size_t i = pick_item(Precision::f32);
-    const Known& x = items_[i].value;
     const std::int64_t draw = random_.below(30);
+    // Some operations want positive arguments, which are rare among the values so far.
+    const std::size_t i = draw == 3 || draw == 4 ? add_leaf("pos") : pick_item(Precision::f32);
+    const Known x = items_[i].value;
     std::optional<Known> v;
     if (draw == 0) {
       v = clip(x, random_.real(-2, 0), random_.real(0.1, 2));
@@ -681,6 +682,8 @@ class ElementwiseGenerator : Builder {
       v = power(x);
     } else if (draw == 2) {
       v = without_nan(x);
+    } else if (draw == 3 || draw == 4) {
+      v = unary(random_.pick({OpKind::Sqrt, OpKind::Rsqrt, OpKind::Reciprocal, OpKind::Log}), x);
     } else {
       v = unary(random_.pick({OpKind::Abs, OpKind::Neg, OpKind::Relu, OpKind::Sqrt, OpKind::Rsqrt, OpKind::Reciprocal,
                               OpKind::Square, OpKind::Exp, OpKind::Exp2, OpKind::Log, OpKind::Tanh, OpKind::Sigmoid,

@@ -233,7 +233,7 @@ TEST(MemoryOps, StoreStrided) {
               std::vector<float> after(lanes);
               kernel.run({in.data(), out.data() + first, after.data()},
                          {static_cast<std::int64_t>(count), stride});
-              EXPECT_EQ(std::memcmp(out.data(), expected.data(), bytes), 0)
+              EXPECT_TRUE(std::equal(expected.begin(), expected.end(), out.data()))
                   << stride << ", " << count;
               EXPECT_TRUE(out.intact());
               EXPECT_EQ(after, in);
