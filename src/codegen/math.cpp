@@ -6,16 +6,15 @@
 //     exp        0.9    0.9       gradual underflow
 //     exp2       0.9    1.6       gradual underflow
 //     log        1.2    1.2       denormal arguments are right, too
-//     tanh       3.2    3.6       AVX2: tanh(-0) = +0
-//     sigmoid    2.5    2.5       results below 2^-126 may be 0
-//     erf        2.1    2.7
+//     tanh       1.4    1.3
+//     sigmoid    1.6    1.6       AVX2: results below 2^-126 may be 0
+//     erf        1.4    1.4
 //     sin, cos   2      2         |x| <= 2^20; then it grows to 2^-13 at 2^22 pi; NaN beyond that
 //     pow        1.6    1.6       gradual underflow
-//     gelu                        within 2 * 2^-24 |x|: relative accuracy is lost left of 0, where
-//                                 1 + erf cancels, as in the plain formula
-//     gelu_tanh                   2.8 ulp for x >= 0, 2.8 (1 + |x|^3) ulp for x < 0, where the
-//     plain
-//                                 formula cancels; results below 2^-126 may be 0
+//     gelu                        within 1.5 * 2^-24 |x|: relative accuracy is lost left of 0
+//                                 where 1 + erf cancels, as in the plain formula
+//     gelu_tanh  1.8    1.8       for x >= 0; 2 (1 + |x|^3) for x < 0, where the plain formula
+//                                 cancels; results below 2^-126 may be 0
 //     exp2_softmax                relative 1.7e-7 for x <= 127; results below 2^-126 are 0 on AVX2,
 //                                 right on AVX-512
 
@@ -73,11 +72,10 @@ constexpr float kExp[] = {1.0F,
                           4.166825488e-02F,
                           8.368662558e-03F,
                           1.382146846e-03F};
-// e^-r.
-constexpr float kExpMinus[] = {kExp[0], -kExp[1], kExp[2], -kExp[3], kExp[4], -kExp[5], kExp[6]};
-// (e^2r - 1) / r, |r| <= ln2 / 4.
-constexpr float kExpm1Of2r[] = {
-    2.0F, 1.999999881e+00F, 1.333323717e+00F, 6.666790843e-01F, 2.677201033e-01F, 8.876767009e-02F};
+// (tanh a - a) / a^3 in a^2, 0 <= a <= kTanhSmall.
+constexpr float kTanhSmall = 0.625F;
+constexpr float kTanh[] = {-3.333328068e-01F, 1.333140582e-01F, -5.373651534e-02F, 2.062816732e-02F,
+                           -5.692296661e-03F};
 // (sin r - r) / r^3 in r^2, |r| <= 1.02 pi / 2 (n * pi may be off by that for large x).
 constexpr float kSin[] = {-1.666665822e-01F, 8.333030157e-03F, -1.980684901e-04F, 2.599501840e-06F};
 // (log(1 + f) - f + f^2 / 2) / f^3, sqrt(1/2) <= 1 + f <= sqrt(2).
@@ -86,18 +84,19 @@ constexpr float kLog[] = {3.333391249e-01F, -2.500133514e-01F, 1.996298879e-01F,
 // (atanh(q) / q - 1) / q^2 in q^2, |q| <= (sqrt(2) - 1) / (sqrt(2) + 1).
 constexpr float kAtanh[] = {3.333333433e-01F, 1.999977529e-01F, 1.429482847e-01F, 1.128824577e-01F};
 
-/// One table of polynomials, a row a power; a row is one vector.
+/// A table of polynomials, a row a power, a column an interval; a row is one vector.
 struct Table {
   const float* rows;
   int degree;
-  float clamp;  ///< the largest argument: the function is 1 there, and beyond
-  float scale;  ///< of intervals that are all alike: their width; else see tanh
+  float clamp;  ///< the function is 1 from here on
+  float scale;  ///< the width of intervals that are all alike; else see tanh_by_table
+  bool adds_argument = false;  ///< interval 0 holds the function less its argument
 };
-constexpr Table kErf16{&tables::kErf16[0][0], 4, 0x1.effffep+1F, 0.25F};
-constexpr Table kErf8{&tables::kErf8[0][0], 6, 3.9198927879333496F, 0.5234375F};
-constexpr Table kGelu16{&tables::kGelu16[0][0], 4, 5.544991493225098F, 0.3583984375F};
-constexpr Table kGelu8{&tables::kGelu8[0][0], 6, 5.544991493225098F, 0.7421875F};
-constexpr Table kTanh16{&tables::kTanh16[0][0], 5, 9.01099681854248F, 0.8309999704360962F};
+constexpr Table kErf16{&tables::kErf16[0][0], 5, 15 * 0.26171875F, 0.26171875F, true};
+constexpr Table kErf8{&tables::kErf8[0][0], 6, 7 * 0.5625F, 0.5625F, true};
+constexpr Table kGelu16{&tables::kGelu16[0][0], 5, 15 * 0.37109375F, 0.37109375F};
+constexpr Table kGelu8{&tables::kGelu8[0][0], 6, 7 * 0.796875F, 0.796875F};
+constexpr Table kTanh16{&tables::kTanh16[0][0], 5, 9.2F, 0.8125F};
 
 class Formula {
  public:
@@ -153,7 +152,9 @@ class Formula {
   }
   VReg shift(VOp o, VReg a, int by) { return b_.op(o, {reg(a)}, by); }
   VReg abs(VReg a) { return bits(VOp::and_bits, a, kAllButSign); }
+  VReg minus_abs(VReg a) { return bits(VOp::or_bits, a, kSignBit); }
   VReg sign_of(VReg a) { return bits(VOp::and_bits, a, kSignBit); }
+  VReg with_sign_of(VReg x, VReg magnitude) { return op(VOp::or_bits, magnitude, sign_of(x)); }
 
   /// a * b + c, -(a * b) + c.
   template <typename B>
@@ -221,14 +222,14 @@ class Formula {
   VReg exp2_softmax(VReg x) {
     if (has_fraction_and_scale()) return exp2_by_fraction(x, kExp2Fraction5);
     // At -127 the bits of 2^n are those of 0.
-    return exp2_in_one_step(max(-127.0F, x));
+    return exp2_in_one_step(max(-127.0F, x), kExp2Nearest5);
   }
 
   /// 2^x for -127 <= x <= 128. What is below 2^-126.5 becomes 0, above 2^127.5 infinite.
-  VReg exp2_in_one_step(VReg x) {
+  VReg exp2_in_one_step(VReg x, std::span<const float> coefficients) {
     const VReg t = add(x, kRound + kBias);
     const VReg n = sub(t, kRound + kBias);
-    return mul(polynomial(sub(x, n), kExp2Nearest5), power_of_2(t));
+    return mul(polynomial(sub(x, n), coefficients), power_of_2(t));
   }
 
   VReg exp2(VReg x) {
@@ -252,17 +253,23 @@ class Formula {
     return has_fraction_and_scale() ? op(VOp::scale_exponent, p, n) : scale_in_two_steps(p, t);
   }
 
-  /// 1 / (1 + e^-x)
+  /// 1 / (1 + e^-x) as 1 - e / (1 + e) with e = e^-|x|, or e times that where x < 0: the error of
+  /// the quotient, at most one half, counts little.
   VReg sigmoid(VReg x) {
-    const VReg limited =
-        clamp(x, -89.0F, 87.0F);  // e^-x: infinite at one end, above 2^-126 at the other
+    const float least = has_fraction_and_scale() ? -104.0F : -88.0F;
+    const VReg e = exp_in_one_step(max(least, minus_abs(x)));
+    const VReg quotient = div(e, add(e, 1.0F));
+    const VReg whole = blend(compare(Cond::lt, x, 0.0F), e, c(1.0F));
+    return fnma(whole, quotient, whole);
+  }
+
+  /// e^x for -104 <= x <= 0, without gradual underflow for -88 <= x <= 0; it is 0 at the lower end.
+  VReg exp_in_one_step(VReg x) {
     const float magic = has_fraction_and_scale() ? kRound : kRound + kBias;
-    const VReg t = fnma(limited, kLog2E, magic);
+    const VReg t = fma(x, kLog2E, magic);
     const VReg n = sub(t, magic);
-    const VReg minus_r = fma(n, kLn2Lo, fma(n, kLn2Hi, limited));
-    const VReg p = polynomial(minus_r, kExpMinus);
-    const VReg e = has_fraction_and_scale() ? op(VOp::scale_exponent, p, n) : mul(p, power_of_2(t));
-    return div(c(1.0F), add(e, 1.0F));
+    const VReg p = polynomial(fnma(n, kLn2Lo, fnma(n, kLn2Hi, x)), kExp);
+    return has_fraction_and_scale() ? op(VOp::scale_exponent, p, n) : mul(p, power_of_2(t));
   }
 
   VReg log(VReg x) {
@@ -285,59 +292,56 @@ class Formula {
     return blend(compare(Cond::eq, x, 0.0F), c(-kInf), r);
   }
 
-  /// em1 / (em1 + 2) with em1 = e^2x - 1 = 2^n * q + (2^n - 1)
+  /// 1 - 2 e / (1 + e), e = e^-2|x|; a polynomial where that cancels.
   VReg tanh_by_exp(VReg x) {
-    const VReg limited = clamp(x, -9.02F, 9.02F);
-    const VReg t = fma(limited, 2 * kLog2E, kRound + kBias);
-    const VReg n = sub(t, kRound + kBias);
-    const VReg r = fnma(n, static_cast<float>(0.5 * 0.693147180559945309), limited);
-    const VReg q = mul(polynomial(r, kExpm1Of2r), r);
-    const VReg power = power_of_2(t);
-    const VReg em1 = fma(q, power, sub(power, 1.0F));
-    return div(em1, add(em1, 2.0F));
+    const VReg a = min(kTanh16.clamp, abs(x));
+    const VReg e = exp_in_one_step(mul(a, -2.0F));
+    const VReg large = fnma(div(e, add(e, 1.0F)), 2.0F, 1.0F);
+    const VReg square = mul(a, a);
+    const VReg small = fma(mul(a, square), polynomial(square, kTanh), a);
+    return with_sign_of(x, blend(compare(Cond::lt, a, kTanhSmall), small, large));
   }
 
-  // x * Q(|x|), Q from a table of polynomials: odd functions that tend to 1.
+  // Odd functions that tend to 1, by a table of polynomials in the distance from a point of each
+  // interval; the first such point is 0, so that small results keep all their digits.
 
   /// Evaluates the polynomial of the interval that the low bits of `index` name.
   VReg from_table(const Table& table, VReg index, VReg f) {
-    const VReg base =
-        b_.imm64(static_cast<std::int64_t>(std::bit_cast<std::uintptr_t>(table.rows)));
-    const auto coefficient = [&](int power) {
-      Instruction i;
-      i.mem = {base, kNoReg, 1, static_cast<std::int32_t>(power * target_.vector_bytes)};
-      if (!info(VOp::lookup16).flexible[1]) {
-        i.op = VOp::load;
-        i.dst = b_.vector();
-        const VReg row = b_.append(i).dst;
-        return b_.op(VOp::lookup16, {reg(index), reg(row)});
-      }
-      i.op = VOp::lookup16;
-      i.dst = b_.vector();
-      i.src = {reg(index), {Operand::Kind::memory, kNoReg, 0}, {}};
-      return b_.append(i).dst;
-    };
-    VReg p = coefficient(table.degree);
-    for (int power = table.degree - 1; power >= 0; --power) p = fma(p, f, coefficient(power));
+    return fma(slope_from_table(table, index, f), f, look_up(table, 0, index));
+  }
+  VReg slope_from_table(const Table& table, VReg index, VReg f) {
+    VReg p = look_up(table, table.degree, index);
+    for (int power = table.degree - 1; power > 0; --power)
+      p = fma(p, f, look_up(table, power, index));
     return p;
+  }
+  VReg look_up(const Table& table, int row, VReg index) {
+    Instruction i;
+    i.mem = {b_.imm64(static_cast<std::int64_t>(std::bit_cast<std::uintptr_t>(table.rows))), kNoReg,
+             1, static_cast<std::int32_t>(row * target_.vector_bytes)};
+    i.op = VOp::load;
+    i.dst = b_.vector();
+    return b_.op(VOp::lookup16, {reg(index), reg(b_.append(i).dst)});
   }
 
   /// Intervals of one width, around its multiples.
   VReg by_even_intervals(VReg x, const Table& table) {
-    const VReg limited = clamp(x, -table.clamp, table.clamp);
-    const VReg a = abs(limited);
+    const VReg a = min(table.clamp, abs(x));
     const VReg t = fma(a, 1 / table.scale, kRound);
-    const VReg f = fnma(sub(t, kRound), table.scale, a);
-    return mul(limited, from_table(table, t, f));
+    const VReg n = sub(t, kRound);
+    const VReg f = fnma(n, table.scale, a);
+    if (!table.adds_argument) return with_sign_of(x, from_table(table, t, f));
+    const VReg rest = blend(compare(Cond::eq, n, 0.0F), a, look_up(table, 0, t));
+    return with_sign_of(x, fma(slope_from_table(table, t, f), f, rest));
   }
 
-  /// Intervals by the exponent and the first two bits behind the point of t = scale * |x| + 1/2.
+  /// Intervals by the exponent and the first two bits behind the point of t = scale * |x| + 1/2;
+  /// the last row of the table holds the points.
   VReg tanh_by_table(VReg x) {
-    const VReg limited = clamp(x, -kTanh16.clamp, kTanh16.clamp);
-    const VReg t = fma(abs(limited), kTanh16.scale, 0.5F);
-    const VReg index = shift(VOp::shr_i32, t, 21);
-    const VReg f = sub(t, bits(VOp::and_bits, t, 0xffe00000U));
-    return mul(limited, from_table(kTanh16, index, f));
+    const VReg a = min(kTanh16.clamp, abs(x));
+    const VReg index = shift(VOp::shr_i32, fma(a, kTanh16.scale, 0.5F), 21);
+    const VReg f = sub(a, look_up(kTanh16, kTanh16.degree + 1, index));
+    return with_sign_of(x, from_table(kTanh16, index, f));
   }
 
   VReg gelu(VReg x) {
@@ -352,8 +356,9 @@ class Formula {
     const VReg square = mul(x, x);
     const VReg w = fma(square, static_cast<float>(0.044715 * kFactor), static_cast<float>(kFactor));
     const VReg y = mul(x, w);
-    const VReg e = has_fraction_and_scale() ? exp2_by_fraction(y, kExp2Fraction5)
-                                            : exp2_in_one_step(clamp_number(y, -126.0F, 128.0F));
+    const VReg e = has_fraction_and_scale()
+                       ? exp2_by_fraction(y, kExp2Fraction6)
+                       : exp2_in_one_step(clamp_number(y, -126.0F, 128.0F), kExp2Nearest6);
     return div(x, add(e, 1.0F));
   }
 

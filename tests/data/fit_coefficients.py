@@ -74,7 +74,7 @@ def polynomials():
             ("2^x, nearest, degree 5", np.exp2, range(6), -.5, .5, {0: 1.0}),
             ("2^x, nearest, degree 6", np.exp2, range(7), -.5, .5, {0: 1.0}),
             ("e^r", np.exp, range(7), -ln2 / 2 * 1.0001, ln2 / 2 * 1.0001, {0: 1.0, 1: 1.0}),
-            ("e^2r - 1", lambda r: np.expm1(2 * r), range(1, 7), -ln2 / 4 * 1.0001, ln2 / 4 * 1.0001, {}),
+            ("tanh", np.tanh, range(1, 12, 2), 0, .625, {1: 1.0}),
             ("sin", np.sin, range(1, 10, 2), 0, math.pi / 2 * 1.02, {1: 1.0}),
             ("log(1 + f)", np.log1p, range(1, 10), 1 / root - 1, root - 1, {1: 1.0, 2: -.5}),
             ("(atanh(q) / q - 1) / q^2 in q^2", atanh, range(4), 0, ((root - 1) / (root + 1))**2, {})):
@@ -82,39 +82,38 @@ def polynomials():
         print(f"{name}: {', '.join(map(literal, c.values()))}   error {error:.2e}")
 
 
-def ratio(f, near_zero):
-    """f(a) / a, with its series where a is small."""
-    return lambda a: np.where(a < 1e-4, near_zero(a), f(a) / np.where(a == 0, 1, a)).astype(LONG)
+ERF = lambda a: erf(a.astype(float)).astype(LONG)
+ERF_LESS_A = lambda a: ERF(a) - a
+GELU = lambda a: ERF(a * np.sqrt(.5))
 
 
-ERF = ratio(lambda a: erf(a.astype(float)), lambda a: 2 / np.sqrt(np.pi) * (1 - a * a / 3))
-GELU = lambda a: ERF(a * np.sqrt(.5)) * LONG(np.sqrt(.5))
-TANH = ratio(lambda a: np.tanh(a.astype(float)), lambda a: 1 - a * a / 3)
+def fit_around(f, point, low, high, degree):
+    """f(point + x) for low <= point + x <= high; exactly 0 at 0."""
+    return list(fit(lambda x: f(point + x), range(degree + 1), low - point, high - point, {} if point else {0: 0.0},
+                    points=301)[0].values())
 
 
-def even_intervals(f, entries, width, degree, clamp):
-    """Around multiples of `width`."""
+def even_intervals(f, entries, width, degree, first=None):
+    """Around multiples of `width`, up to the last of them; of `first` around 0."""
     for i in range(entries):
-        low = -width / 2 if i else 0.0
-        high = width / 2 if i < entries - 1 else min(width / 2, clamp - i * width)
-        yield list(fit(lambda x: f(i * width + x), range(degree + 1), low, high, points=301)[0].values())
+        yield fit_around(f if i else first or f, i * width, max(i - .5, 0) * width, min(i + .5, entries - 1) * width, degree)
 
 
 def floating_intervals(f, scale, degree, clamp):
-    """From t = scale * a + 1/2 by its exponent and two bits more; in the order of those low four bits."""
+    """From t = scale * a + 1/2 by its exponent and two bits more; in the order of those low four bits. The last row holds
+    the points around which they lie, of few bits, so that the distance from them is exact."""
     first = int(np.float32(.5).view(np.uint32)) >> 21
     rows = {}
     for n in range(first, first + 16):
-        low, high = (float(np.uint32(m << 21).view(np.float32)) for m in (n, n + 1))
-        high = min(high, scale * clamp + .5)
-        rows[n % 16] = list(fit(lambda x: f((x + (low - .5)) / scale), range(degree + 1), 0, high - low,
-                                points=301)[0].values())
+        low, high = ((float(np.uint32(m << 21).view(np.float32)) - .5) / scale for m in (n, n + 1))
+        high = min(high, clamp)
+        point = round((low + high) / 2 * 32) / 32 if low else 0.0
+        rows[n % 16] = fit_around(f, point, low, high, degree) + [point]
     return [rows[n] for n in range(16)]
 
 
 def tables():
-    # Widths and largest arguments were searched for: at the largest argument the f32 result is exactly 1.
-    tanh_scale = float(np.float32(.831))
+    # Widths are such that the f32 result is 1 at 15 (or 7) of them.
     print("""// Polynomials by interval, for the formulas that look their coefficients up (math.cpp). Made by
 // tests/data/fit_coefficients.py: entry [k][i] is the coefficient of f^k in interval i.
 
@@ -123,12 +122,12 @@ def tables():
 namespace burin::codegen::tables {
 """)
     for name, comment, rows in (
-            ("kErf16", "erf(a) / a around 0.25 i", even_intervals(ERF, 16, .25, 4, 3.875)),
-            ("kErf8", "erf(a) / a around 0.5234375 i", even_intervals(ERF, 8, .5234375, 6, 3.925)),
-            ("kGelu16", "erf(a / sqrt 2) / a around 0.3583984375 i", even_intervals(GELU, 16, .3583984375, 4, 5.556)),
-            ("kGelu8", "erf(a / sqrt 2) / a around 0.7421875 i", even_intervals(GELU, 8, .7421875, 6, 5.556)),
-            ("kTanh16", "tanh(a) / a by the exponent and two bits more of t = 0.831 a + 1/2, f from the interval's start",
-             floating_intervals(TANH, tanh_scale, 5, 9.02))):
+            ("kErf16", "erf(a) around 0.26171875 i; erf(a) - a around 0", even_intervals(ERF, 16, .26171875, 5, ERF_LESS_A)),
+            ("kErf8", "erf(a) around 0.5625 i; erf(a) - a around 0", even_intervals(ERF, 8, .5625, 6, ERF_LESS_A)),
+            ("kGelu16", "erf(a / sqrt 2) around 0.37109375 i", even_intervals(GELU, 16, .37109375, 5)),
+            ("kGelu8", "erf(a / sqrt 2) around 0.796875 i", even_intervals(GELU, 8, .796875, 6)),
+            ("kTanh16", "tanh(a) by the exponent and two bits more of t = 0.8125 a + 1/2; last the points around which the "
+             "polynomials lie", floating_intervals(np.tanh, .8125, 5, 9.2))):
         powers = np.array(list(rows)).T
         assert np.abs(powers[powers != 0]).min() > 1.2e-38  # a denormal operand is slow
         print(f"/// {comment}.\nalignas(64) inline constexpr float {name}[{powers.shape[0]}][{powers.shape[1]}] = {{")

@@ -302,6 +302,32 @@ TEST(Canonicalize, DropsFactsThatNobodyCanCheck) {
   EXPECT_EQ(graph.facts.checks()[0].subject, "input");
 }
 
+TEST(Canonicalize, TablesThatAreCutToALengthAreLongEnough) {
+  const std::string text = canonical(R"(graph @g(%x: f32[B,S,8], %table: f32[512,8]) {
+    %start = const i64[1] {0}
+    %end = known i64[1] {S}
+    %cut = slice %table, %start, %end
+    %y = add %x, %cut
+    return %y
+  })");
+  EXPECT_NE(text.find("assume -S + 512 >= 0"), std::string::npos) << text;
+  EXPECT_NE(text.find("slice %table, %start, %end : f32[S,8]"), std::string::npos) << text;
+  EXPECT_NE(text.find("add %x, %cut : f32[B,S,8]"), std::string::npos) << text;
+}
+
+TEST(Canonicalize, OneRowIsNotTheWholeTable) {
+  // The last row is broadcast: nothing says that there is only one.
+  Graph graph = parse_graph(R"(graph @g(%x: f32[S,8]) {
+    %start = const i64[1] {-1}
+    %end = const i64[1] {9223372036854775807}
+    %last = slice %x, %start, %end
+    %y = add %x, %last
+    return %y
+  })");
+  canonicalize(graph);
+  EXPECT_TRUE(graph.facts.checks().empty()) << print(graph);
+}
+
 // ---- random graphs ----
 
 class RandomGraph {
