@@ -95,7 +95,6 @@ class Compiler {
 
   void emit(linear::LinearIR& ir) {
     kernel_->tape = Tape(ir.symbols);
-    kernel_->check_tape = Tape(ir.symbols);
     const auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape);
     for (std::size_t i = 0; i < phases.size(); ++i) {
       const std::string stage = fmt::format("code.{:02}", i);
@@ -112,40 +111,17 @@ class Compiler {
     kernel_->worker_bytes_slot = kernel_->tape.add(kernel_->worker_bytes);
   }
 
-  Tape::Slot symbol_slot(const std::string& symbol) const {
-    const auto& all = kernel_->tape.symbols();
-    return static_cast<Tape::Slot>(std::find(all.begin(), all.end(), symbol) - all.begin());
-  }
-
   void declare_ports(const linear::LinearIR& ir) {
-    std::set<std::string> defined;
-    for (const linear::Port& port : ir.inputs) kernel_->inputs.push_back(declare_input(port, defined));
+    runtime::ShapeBinding binding(body_.name, ir.symbols);
+    for (const linear::Port& port : ir.inputs) binding.add_input(port.name, port.shape, port.strides);
+    for (const Facts::Check& fact : ir.facts.checks()) binding.add_fact(fact);
+    kernel_->explicit_symbols = binding.explicit_symbols();
+    kernel_->binding = std::move(binding);
     for (const linear::Port& port : ir.outputs) {
-      runtime::Kernel::Port p{port.name, port.precision, {}};
-      for (const Expr& e : port.shape) p.dimensions.push_back({e, kernel_->tape.add(e), false, 0});
-      kernel_->outputs.push_back(std::move(p));
+      runtime::Kernel::Output output{port.name, {}};
+      for (const Expr& e : port.shape) output.dimensions.push_back(kernel_->tape.add(e));
+      kernel_->outputs.push_back(std::move(output));
     }
-    for (const Facts::Check& c : ir.facts.checks())
-      kernel_->checks.push_back({c, kernel_->check_tape.add(c.left), kernel_->check_tape.add(c.right)});
-    for (const std::string& s : ir.symbols)
-      if (defined.count(s) == 0) {
-        kernel_->explicit_symbols.push_back(s);
-        kernel_->explicit_slots.emplace_back(s, symbol_slot(s));
-      }
-  }
-
-  runtime::Kernel::Port declare_input(const linear::Port& port, std::set<std::string>& defined) {
-    runtime::Kernel::Port p{port.name, port.precision, {}};
-    for (std::size_t d = 0; d < port.shape.size(); ++d) {
-      runtime::Kernel::Dimension dimension{port.shape[d], kernel_->check_tape.add(port.shape[d]), false, 0};
-      if (auto symbol = port.shape[d].as_symbol()) dimension.defines = defined.insert(*symbol).second;
-      if (auto symbol = port.strides[d].as_symbol()) {
-        defined.insert(*symbol);
-        dimension.stride = symbol_slot(*symbol);
-      }
-      p.dimensions.push_back(dimension);
-    }
-    return p;
   }
 
   Graph body_;

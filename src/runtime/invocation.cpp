@@ -34,7 +34,7 @@ struct Invocation::State {
   int workers = 1;
   bool bound = false;
   std::vector<std::int64_t> registers;        ///< of the tape: the parameter block
-  std::vector<std::int64_t> check_registers;  ///< of the check tape
+  std::vector<std::int64_t> binding_registers;
   std::vector<Dims> output_shapes;
   std::vector<bool> input_is_empty, output_is_empty;
   std::vector<void*> pointers;
@@ -44,10 +44,6 @@ struct Invocation::State {
   std::size_t worker_stride = 0;  ///< bytes between the scratches of two workers
 
   void bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
-  void set_symbols(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
-  void set_strides(const Kernel::Port& port, const TensorDesc& desc);
-  void check_shapes(std::span<const TensorDesc> inputs) const;
-  void check_facts() const;
   void size_outputs();
   void size_scratch();
   void check_scratch() const;
@@ -57,84 +53,21 @@ struct Invocation::State {
 
 void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
   bound = false;
-  set_symbols(inputs, symbols);
-  kernel->check_tape.evaluate(check_registers);
-  check_shapes(inputs);
-  check_facts();
-  std::copy_n(check_registers.begin(), kernel->tape.symbols().size(), registers.begin());
+  kernel->binding.bind(inputs, symbols, binding_registers);
+  std::copy_n(binding_registers.begin(), kernel->binding.symbol_count(), registers.begin());
   kernel->tape.evaluate(registers);
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();
   size_outputs();
   size_scratch();
   bound = true;
-}
-
-void Invocation::State::set_symbols(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
-  if (inputs.size() != kernel->inputs.size())
-    throw Error(fmt::format("{}: expected {} inputs, given {}", kernel->name, kernel->inputs.size(), inputs.size()));
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const Kernel::Port& port = kernel->inputs[i];
-    const TensorDesc& desc = inputs[i];
-    if (desc.shape.size() != port.dimensions.size())
-      throw Error(fmt::format("tensor '{}': expected rank {}, given {}", port.name, port.dimensions.size(), desc.shape.size()));
-    bool empty = false;
-    for (std::size_t d = 0; d < desc.shape.size(); ++d) {
-      if (desc.shape[d] < 0) throw Error(fmt::format("tensor '{}', dimension {}: negative size {}", port.name, d, desc.shape[d]));
-      empty |= desc.shape[d] == 0;
-      if (port.dimensions[d].defines) check_registers[port.dimensions[d].slot] = desc.shape[d];
-    }
-    input_is_empty[i] = empty;
-    set_strides(port, desc);
-  }
-  for (const auto& [name, slot] : kernel->explicit_slots) {
-    auto it = symbols.find(name);
-    if (it == symbols.end()) throw Error(fmt::format("{}: symbol '{}' is not determined by the inputs and was not given", kernel->name, name));
-    check_registers[slot] = it->second;
-  }
-}
-
-void Invocation::State::set_strides(const Kernel::Port& port, const TensorDesc& desc) {
-  const std::size_t rank = desc.shape.size();
-  if (desc.strides.empty()) {
-    std::int64_t stride = 1;
-    for (std::size_t d = rank; d-- > 0;) {
-      if (d + 1 < rank) check_registers[port.dimensions[d].stride] = stride;
-      stride = checked_mul(stride, desc.shape[d], port.name);
-    }
-    return;
-  }
-  if (desc.strides.size() != rank)
-    throw Error(fmt::format("tensor '{}': expected {} strides, given {}", port.name, rank, desc.strides.size()));
-  for (std::size_t d = 0; d + 1 < rank; ++d) check_registers[port.dimensions[d].stride] = desc.strides[d];
-  if (rank > 0 && desc.strides[rank - 1] != 1 && desc.shape[rank - 1] > 1)
-    throw Error(fmt::format("tensor '{}', dimension {}: expected stride 1, given {}", port.name, rank - 1, desc.strides[rank - 1]));
-}
-
-void Invocation::State::check_shapes(std::span<const TensorDesc> inputs) const {
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    for (std::size_t d = 0; d < inputs[i].shape.size(); ++d) {
-      const Kernel::Dimension& dimension = kernel->inputs[i].dimensions[d];
-      if (check_registers[dimension.slot] != inputs[i].shape[d])
-        throw Error(fmt::format("tensor '{}', dimension {}: expected {} = {}, given {}", kernel->inputs[i].name, d,
-                                dimension.extent.to_string(), check_registers[dimension.slot], inputs[i].shape[d]));
-    }
-}
-
-void Invocation::State::check_facts() const {
-  using Relation = Facts::Check::Relation;
-  for (const Kernel::Check& c : kernel->checks) {
-    const std::int64_t left = check_registers[c.left], right = check_registers[c.right];
-    const bool holds = c.fact.relation == Relation::equal     ? left == right
-                       : c.fact.relation == Relation::divides ? left != 0 && right % left == 0
-                                                              : left >= right;
-    if (!holds) throw Error(fmt::format("{}: {} does not hold for {} and {}", c.fact.subject, c.fact.to_string(), left, right));
-  }
 }
 
 void Invocation::State::size_outputs() {
   for (std::size_t i = 0; i < kernel->outputs.size(); ++i) {
     bool empty = false;
     for (std::size_t d = 0; d < kernel->outputs[i].dimensions.size(); ++d) {
-      const std::int64_t n = registers[kernel->outputs[i].dimensions[d].slot];
+      const std::int64_t n = registers[kernel->outputs[i].dimensions[d]];
       output_shapes[i][d] = n;
       empty |= n == 0;
     }
@@ -162,13 +95,13 @@ void Invocation::State::check_scratch() const {
 
 void Invocation::State::set_pointers(std::span<const void* const> inputs, std::span<void* const> outputs) {
   if (!bound) throw Error(fmt::format("{}: run() before bind()", kernel->name));
-  if (inputs.size() != kernel->inputs.size() || outputs.size() != kernel->outputs.size())
-    throw Error(fmt::format("{}: expected {} inputs and {} outputs, given {} and {}", kernel->name, kernel->inputs.size(),
+  if (inputs.size() != kernel->binding.input_count() || outputs.size() != kernel->outputs.size())
+    throw Error(fmt::format("{}: expected {} inputs and {} outputs, given {} and {}", kernel->name, kernel->binding.input_count(),
                             kernel->outputs.size(), inputs.size(), outputs.size()));
   check_scratch();
   std::size_t n = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (inputs[i] == nullptr && !input_is_empty[i]) throw Error(fmt::format("tensor '{}': null pointer", kernel->inputs[i].name));
+    if (inputs[i] == nullptr && !input_is_empty[i]) throw Error(fmt::format("tensor '{}': null pointer", kernel->binding.input_name(i)));
     pointers[n++] = const_cast<void*>(inputs[i]);  // the code only reads them
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -194,11 +127,11 @@ Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : stat
   if (workers < 1) throw Error(fmt::format("{}: expected at least 1 worker, given {}", kernel->name, workers));
   s.workers = workers;
   s.registers.resize(kernel->tape.register_count());
-  s.check_registers.resize(kernel->check_tape.register_count());
-  for (const Kernel::Port& p : kernel->outputs) s.output_shapes.emplace_back(p.dimensions.size());
-  s.input_is_empty.resize(kernel->inputs.size());
+  s.binding_registers.resize(kernel->binding.register_count());
+  for (const Kernel::Output& p : kernel->outputs) s.output_shapes.emplace_back(p.dimensions.size());
+  s.input_is_empty.resize(kernel->binding.input_count());
   s.output_is_empty.resize(kernel->outputs.size());
-  s.pointers.resize(kernel->inputs.size() + kernel->outputs.size());
+  s.pointers.resize(kernel->binding.input_count() + kernel->outputs.size());
   for (const Tensor& c : kernel->constants) s.pointers.push_back(const_cast<std::byte*>(c.data()));
   s.kernel = std::move(kernel);
 }

@@ -7,7 +7,7 @@
 
 #include "burin/compile.h"
 #include "codegen/machine_code.h"
-#include "linear/linear_ir.h"
+#include "runtime/shape_binding.h"
 #include "support/tape.h"
 
 namespace burin::runtime {
@@ -18,32 +18,17 @@ struct Kernel {
     std::unique_ptr<codegen::MachineCode> code;
     Tape::Slot work;  ///< size of the parallel domain
   };
-  struct Dimension {
-    Expr extent;
-    Tape::Slot slot;        ///< what the symbols say it is: of inputs on the check tape, of outputs on the tape
-    bool defines = false;   ///< the first lone occurrence of a symbol: binding sets it
-    Tape::Slot stride = 0;  ///< the symbol register of its stride; not for the innermost
-  };
-  struct Port {
+  struct Output {
     std::string name;
-    Precision precision{};
-    std::vector<Dimension> dimensions;
-  };
-  struct Check {
-    Facts::Check fact;
-    Tape::Slot left, right;
+    std::vector<Tape::Slot> dimensions;
   };
 
   std::string name;
   Tape tape{{}};
-  /// What is checked before the tape runs, so that an error names a tensor and not an operation: the dimensions of the
-  /// inputs and the facts. It has the same symbols.
-  Tape check_tape{{}};
-  std::vector<Port> inputs, outputs;
+  ShapeBinding binding{"", {}};  ///< has the same symbols as the tape
+  std::vector<Output> outputs;
   std::vector<Tensor> constants;
   std::vector<Phase> phases;
-  std::vector<Check> checks;
-  std::vector<std::pair<std::string, Tape::Slot>> explicit_slots;
   std::vector<std::string> explicit_symbols;
   Expr worker_bytes;
   Tape::Slot worker_bytes_slot = 0;

@@ -67,7 +67,7 @@ FAULTS = [
     ("parser: external data may leave the folder", "src/frontend/external_data.cpp",
      "std::find(relative.begin(), relative.end(), \"..\") != relative.end()) {",
      "false) {", "frontend"),
-    ("runtime: facts are not checked", "src/runtime/invocation.cpp",
+    ("runtime: facts are not checked", "src/runtime/shape_binding.cpp",
      "if (!holds) throw",
      "if (false && !holds) throw", "runtime"),
 ]
