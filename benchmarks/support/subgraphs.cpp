@@ -98,6 +98,24 @@ Graph elementwise(const std::string& kind, std::int64_t rows, std::int64_t colum
   return g.build();
 }
 
+const std::vector<std::string>& product_epilogues() {
+  static const std::vector<std::string> epilogues = {"none", "bias_gelu", "bias_residual"};
+  return epilogues;
+}
+
+Graph product(const ProductShape& s, const std::string& epilogue) {
+  GraphBuilder g("product");
+  std::mt19937_64 random(2);
+  const Expr rows = Expr::symbol("M");
+  const ValueId x = g.input("x", Precision::f32, {rows, s.depth});
+  ValueId y = g.op(OpKind::MatMul, {x, g.constant(random_tensor({s.depth, s.columns}, random))});
+  if (epilogue != "none") y = g.op(OpKind::Add, {y, g.constant(random_tensor({s.columns}, random))});
+  if (epilogue == "bias_gelu") y = g.op(OpKind::Gelu, {y});
+  if (epilogue == "bias_residual") y = g.op(OpKind::Add, {y, g.input("residual", Precision::f32, {rows, s.columns})});
+  g.output(y);
+  return g.build();
+}
+
 Problem::Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads)
     : compiled_(compile(body)), invocation_(compiled_.invocation(threads)), threads_(threads) {
   std::mt19937_64 random(1);

@@ -30,6 +30,27 @@ double attention_flops(const AttentionShape& shape);
 const std::vector<std::string>& elementwise_kinds();
 Graph elementwise(const std::string& kind, std::int64_t rows, std::int64_t columns, bool dynamic);
 
+/// A product of [M, depth] with a constant weight.
+struct ProductShape {
+  std::int64_t rows, depth, columns;
+};
+inline constexpr std::array<ProductShape, 12> kProductShapes = {{{1, 768, 768},
+                                                                 {8, 768, 3072},
+                                                                 {31, 768, 768},
+                                                                 {34, 768, 3072},
+                                                                 {128, 768, 768},
+                                                                 {128, 768, 3072},
+                                                                 {128, 3072, 768},
+                                                                 {128, 1024, 1024},
+                                                                 {197, 768, 3072},
+                                                                 {1500, 768, 3072},
+                                                                 {4096, 320, 320},
+                                                                 {4096, 1280, 320}}};
+/// What follows: "none", "bias_gelu", "bias_residual".
+const std::vector<std::string>& product_epilogues();
+/// Rows are the symbol M.
+Graph product(const ProductShape& shape, const std::string& epilogue);
+
 /// A compiled subgraph with random inputs of given shapes, bound and ready to run.
 class Problem {
  public:

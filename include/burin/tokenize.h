@@ -10,6 +10,7 @@ namespace burin {
 
 struct TokenizeOptions {
   bool attention = true;  ///< carve scaled dot-product attention
+  bool products = true;   ///< carve products with a constant weight, and what follows them
   bool elementwise =
       true;  ///< carve groups of element-wise, normalisation and reduction operations
 };
@@ -17,7 +18,7 @@ struct TokenizeOptions {
 /// A part of the model that became a Subgraph node.
 struct CarvedSubgraph {
   std::string name;                ///< of the node and of its body
-  std::string kind;                ///< "sdpa" or "elementwise"
+  std::string kind;                ///< "sdpa", "product" or "elementwise"
   std::vector<std::string> nodes;  ///< the model's nodes that it replaces
   NodeId node = kNone;
 };
@@ -36,8 +37,9 @@ struct TokenizeReport {
 };
 
 /// Replaces the fusable parts of a canonicalized graph by Subgraph nodes: attentions first, then
-/// element-wise groups. What the graph computes does not change. A body is a Graph with inputs and
-/// outputs of its own, has the symbols of the graph around it, and holds small constants itself.
+/// products with weights, then element-wise groups. What the graph computes does not change. A body is a Graph with inputs and
+/// outputs of its own, has the symbols of the graph around it, and holds small constants
+/// and the weights of products itself.
 BURIN_EXPORT TokenizeReport tokenize(Graph& graph, const TokenizeOptions& options = {});
 
 }  // namespace burin

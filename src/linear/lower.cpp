@@ -181,6 +181,8 @@ class Lowering {
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = axes_.axes[schedule_.lane_axis].extent;
     block = open_loop(*block, outer, 0, extent, schedule_.lane_block, true, false);
+    if (schedule_.row_axis)
+      block = open_loop(*block, row_block_variable(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_block, true, false);
     const Expr start = Expr::symbol(outer);
     return open_loop(*block, lane, start, min(start + schedule_.lane_block, extent), 1, false, true);
   }
@@ -203,7 +205,13 @@ class Lowering {
     return &parent.back().loop->body();
   }
 
+  std::string row_block_variable() const { return var(*schedule_.row_axis) + ".b"; }
+
   Block* open_axis(Block& parent, AxisId a) {
+    if (a == schedule_.row_axis) {
+      const Expr start = Expr::symbol(row_block_variable());
+      return open_loop(parent, var(a), start, min(start + schedule_.row_block, axes_.axes[a].extent), 1, false, false);
+    }
     return open_loop(parent, var(a), 0, axes_.axes[a].extent, 1, false, is_lane(a));
   }
 

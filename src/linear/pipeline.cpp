@@ -10,6 +10,7 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"share_loads", "one load of an element serves all that follow", share_loads, false});
   p.add({"rewrite_online_softmax", "blocks of keys with a running maximum and sum, where the schedule says so",
          [schedule](LinearIR& ir) { return rewrite_online_softmax(ir, schedule); }, false});
+  p.add({"pack_constants", "constant matrices lie in memory as blocks of lanes read them", pack_constants, false});
   p.add({"isolate_transposes", "accesses across the lanes get loops of their own", isolate_transposes, false});
   p.add({"tile_loops", "rows and lanes that one iteration computes in registers",
          [schedule](LinearIR& ir) { return tile_loops(ir, schedule); }, true});

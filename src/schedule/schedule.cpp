@@ -18,6 +18,10 @@ constexpr std::int64_t kElementwiseBlock = 16384;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
+/// Rows of one item of work of a product with a weight: whole tiles of 8, 6 and 4, enough to read a panel of the weight
+/// for, few enough to keep threads even.
+constexpr std::int64_t kRowBlock = 48;
+
 struct ProductTile {
   std::int64_t vectors, rows;
 };
@@ -26,6 +30,18 @@ struct ProductTile {
 /// for the other, in all registers but the few that the loop around it needs.
 ProductTile product_tile(const TargetInfo& target) {
   return target.vector_registers >= 32 ? ProductTile{3, 8} : ProductTile{3, 4};
+}
+
+/// The same where the columns are a known number: of two shapes that are equally fast the one that fills up fewer
+/// vectors at the end.
+ProductTile product_tile_for(std::int64_t columns, const TargetInfo& target) {
+  const ProductTile wide = target.vector_registers >= 32 ? ProductTile{4, 6} : ProductTile{2, 6};
+  const auto padded = [&](const ProductTile& tile) {
+    const std::int64_t width = tile.vectors * target.lanes();
+    return (columns + width - 1) / width * width;
+  };
+  const ProductTile usual = product_tile(target);
+  return padded(wide) < padded(usual) ? wide : usual;
 }
 
 bool is_product(OpKind op) { return op == OpKind::Brgemm || op == OpKind::MatMul; }
@@ -106,17 +122,43 @@ class Scheduler {
     return widest;
   }
 
+  /// A product with a weight that is known at compile time, and no other reduction: its columns lie in the lanes, blocks
+  /// of them are the parallel work, and its rows are tiled.
+  bool is_weight_product() const {
+    return products_.size() == 1 && anchors_.size() == 1 &&
+           body_.is_constant(body_.node(products_.front()).inputs[1]);
+  }
+
   void choose_parallel() {
+    if (is_weight_product()) return choose_row_blocks();
     for (AxisId a : axes_.of(body_.outputs.front()))
       if (a != schedule_.lane_axis && is_common(a)) schedule_.parallel.push_back(a);
   }
 
+  /// The innermost axis of the rows; others, if any, are parallel.
+  void choose_row_blocks() {
+    for (AxisId a : axes_.of(body_.outputs.front())) {
+      if (a == schedule_.lane_axis || !is_common(a)) continue;
+      if (schedule_.row_axis) schedule_.parallel.push_back(*schedule_.row_axis);
+      schedule_.row_axis = a;
+      schedule_.row_block = kRowBlock;
+    }
+  }
+
+  /// Rows that are left over are one tile where they are all that the product's time goes to.
+  std::vector<std::int64_t> product_rows(std::int64_t rows) const {
+    if (!is_weight_product()) return descending({rows, rows / 2, 1});
+    std::vector<std::int64_t> all;
+    for (; rows >= 1; --rows) all.push_back(rows);
+    return all;
+  }
+
   void choose_tiles() {
     const std::int64_t lanes = target_.lanes();
-    const ProductTile tile = product_tile(target_);
-    const std::int64_t rows = options_.product_rows.value_or(tile.rows);
+    const std::optional<std::int64_t> columns = axes_.axes[schedule_.lane_axis].extent.as_constant();
+    const ProductTile tile = is_weight_product() && columns ? product_tile_for(*columns, target_) : product_tile(target_);
     if (!products_.empty()) {
-      schedule_.product_rows = descending({rows, rows / 2, 1});
+      schedule_.product_rows = product_rows(options_.product_rows.value_or(tile.rows));
       schedule_.lane_steps.clear();
       for (std::int64_t v = options_.lane_vectors.value_or(tile.vectors); v >= 1; --v) schedule_.lane_steps.push_back(v * lanes);
       schedule_.elementwise_rows = {2, 1};
@@ -179,6 +221,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
       {"product_rows", fmt::format("{}", fmt::join(product_rows, ","))},
       {"elementwise_rows", fmt::format("{}", fmt::join(elementwise_rows, ","))},
       {"softmax", std::string(to_string(softmax_form))}};
+  if (row_axis) out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
   if (softmax_form == SoftmaxForm::online) out.emplace_back("key_block", fmt::format("{}", key_block));
   return out;
 }

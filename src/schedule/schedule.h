@@ -33,6 +33,8 @@ struct Schedule {
   bool lanes_outside = false;       ///< the lane loop encloses all nests (else it is the innermost of each nest)
   std::int64_t lane_block = 0;      ///< elements of the lane axis in one item of work; 0: not split
   std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first
+  std::optional<AxisId> row_axis;   ///< its blocks are parallel, too; inside of one its elements are tiled as rows
+  std::int64_t row_block = 0;
   std::vector<AxisId> parallel;     ///< outermost first, without the lane axis
   std::vector<std::int64_t> product_rows;      ///< of row loops around a product
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one

@@ -103,6 +103,14 @@ ValueId Carver::import(ValueId outside, const AxisView& view) {
   return value;
 }
 
+ValueId Carver::import_rows(ValueId outside) {
+  const Shape& shape = graph_.value(outside).shape;
+  if (shape.size() == 2) return import(outside);
+  Expr rows = 1;
+  for (std::size_t d = 0; d + 1 < shape.size(); ++d) rows *= shape[d];
+  return import(reshape_outside(outside, {rows, shape.back()}));
+}
+
 ValueId Carver::clone(const Node& node, std::vector<ValueId> inputs) {
   return body_.add_op(node.op, node.name, std::move(inputs), node.attributes);
 }

@@ -30,6 +30,8 @@ class Carver {
   /// are 1. A Reshape that splits axes is put outside (where it costs nothing). Refuses what is no
   /// plain view.
   ValueId import(ValueId outside, const AxisView& view);
+  /// The value as a matrix: all dimensions but the last one as rows. The Reshape is put outside.
+  ValueId import_rows(ValueId outside);
   /// Adds the node to the body, with other inputs.
   ValueId clone(const Node& node, std::vector<ValueId> inputs);
 

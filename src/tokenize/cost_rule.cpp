@@ -52,4 +52,24 @@ std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vecto
   return std::nullopt;
 }
 
+std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node) {
+  const Value &left = graph.value(node.inputs[0]), &weight = graph.value(node.inputs[1]);
+  if (!weight.constant || left.constant) return "a product of two activations, and no attention around it";
+  if (left.precision != Precision::f32) return fmt::format("works on {}; kernels are f32", to_string(left.precision));
+  if (weight.shape.size() != 2 || left.shape.size() < 2) return "its operands are no matrices";
+  const bool transposed = node.int_attribute("transB", 0) != 0;
+  const Dims& dims = weight.constant->dims();
+  if (dims[transposed ? 0 : 1] < kFewColumns)
+    return fmt::format("fewer than {} columns: its vectors would be mostly empty", kFewColumns);
+  if (node.int_attribute("transA", 0) != 0 || node.float_attribute("alpha", 1) != 1 || node.float_attribute("beta", 1) != 1)
+    return "transposes or scales its operands";
+  if (node.inputs.size() > 2 && node.inputs[2] != kNone) {
+    const Value& bias = graph.value(node.inputs[2]);
+    const std::int64_t columns = dims[transposed ? 0 : 1];
+    if (!bias.constant || (bias.constant->size() != 1 && bias.constant->size() != columns))
+      return "its bias is no constant vector";
+  }
+  return std::nullopt;
+}
+
 }  // namespace burin

@@ -21,6 +21,14 @@ namespace burin {
 ///   A size that is not a number counts as large.
 std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vector<NodeId>& nodes);
 
+/// Why a MatMul or Gemm is no product with a weight that Burin's own kernel computes at least as fast as a library's;
+/// nothing if it is one. Measured (docs/performance.md): the kernel is as fast as oneDNN's from one row on, for any
+/// length of the sums; columns fill at least one vector.
+std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node);
+
+/// Columns below which a product's vectors are mostly empty.
+inline constexpr std::int64_t kFewColumns = 16;
+
 /// Tensors of fewer elements are not worth a kernel.
 inline constexpr std::int64_t kTinyElements = 64;
 /// The number of elements is a constant below kTinyElements.

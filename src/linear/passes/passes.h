@@ -12,6 +12,7 @@ namespace burin::linear {
 bool fuse_loops(LinearIR& ir);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
+bool pack_constants(LinearIR& ir);
 bool isolate_transposes(LinearIR& ir);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
