@@ -1,9 +1,7 @@
 #pragma once
 
-#include <filesystem>
-#include <map>
+#include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,44 +12,43 @@
 namespace burin::host {
 
 struct ModelOptions {
-  bool tokenize = true;
+  bool tokenize = true;  ///< false: stand-alone operations alone, products with their post-ops fused
   int threads = 1;
   CompileOptions compile;
 };
 
-/// A whole model: carved and compiled once, run at any shape. Subgraphs run as machine code, all other operations
-/// through the reference interpreter; so do subgraphs that the compiler refuses, which the report then lists with the
-/// reason. Not thread-safe: one run at a time.
+/// What a model did so far.
+struct ModelStatistics {
+  std::uint64_t subgraphs_run = 0;       ///< calls of compiled subgraphs
+  std::uint64_t primitives_created = 0;  ///< of oneDNN
+  std::uint64_t primitives_reused = 0;
+  std::uint64_t bindings = 0;            ///< times that the shapes changed
+  std::size_t arena_bytes = 0;           ///< of intermediate tensors and of scratch, for the shapes bound last
+  std::vector<std::string> interpreted;  ///< nodes that the reference interpreter computes (slowly)
+};
+
+/// A whole model: carved and compiled once, run at any shape. Subgraphs run as machine code of Burin's, other
+/// operations on oneDNN or as plain C++. Not thread-safe: one run at a time.
 class Model {
  public:
   /// Takes the graph of a frontend. Throws burin::Error.
   Model(Graph graph, ModelOptions options);
+  ~Model();
+  Model(Model&&) noexcept;
 
-  const Graph& graph() const { return graph_; }
-  const TokenizeReport& report() const { return report_; }
-  /// Of a carved subgraph, by its name; null where compilation was not wanted.
+  /// After canonicalization and carving.
+  const Graph& graph() const;
+  const TokenizeReport& report() const;
+  /// Of a carved subgraph, by its name; null if there is none.
   const CompiledSubgraph* compiled(const std::string& name) const;
 
-  /// `inputs` in the order of graph().inputs.
+  /// `inputs` in the order of graph().inputs. Throws burin::Error that names a tensor that does not fit.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
-  /// Calls of compiled subgraphs so far.
-  std::uint64_t subgraphs_run() const { return subgraphs_run_; }
+  ModelStatistics statistics() const;
 
  private:
-  /// Gives the reason where the compiler refuses.
-  std::optional<std::string> try_compile(const CarvedSubgraph& s);
-  std::vector<Tensor> run_subgraph(const Node& node, const std::vector<Tensor>& inputs,
-                                   const std::map<std::string, std::int64_t>& symbols);
-
-  ModelOptions options_;
-  Graph graph_;
-  TokenizeReport report_;
-  struct Entry {
-    CompiledSubgraph compiled;
-    Invocation invocation;
-  };
-  std::map<std::string, Entry> entries_;  ///< by name of the Subgraph node
-  std::uint64_t subgraphs_run_ = 0;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace burin::host

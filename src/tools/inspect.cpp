@@ -34,6 +34,7 @@ std::vector<std::string> value_texts(const Graph& body, const std::vector<ValueI
 
 nlohmann::ordered_json to_json(const InspectOptions& options, const host::Model& model) {
   nlohmann::ordered_json json = {{"model", options.model},
+                                 {"inputs", value_texts(model.graph(), model.graph().inputs)},
                                  {"attentions_total", model.report().attentions_total},
                                  {"attentions_carved", model.report().attentions_carved}};
   json["subgraphs"] = nlohmann::json::array();
@@ -58,6 +59,7 @@ nlohmann::ordered_json to_json(const InspectOptions& options, const host::Model&
 void print_text(const nlohmann::ordered_json& json) {
   fmt::print("{}: {} of {} attentions carved\n", json["model"].get<std::string>(), json["attentions_carved"].get<int>(),
              json["attentions_total"].get<int>());
+  for (const auto& input : json["inputs"]) fmt::print("  input    {}\n", input.get<std::string>());
   for (const auto& s : json["subgraphs"]) {
     fmt::print("\n{} ({}, {} nodes, {} bytes of code)\n", s["name"].get<std::string>(), s["kind"].get<std::string>(),
                s["nodes"].size(), s["code_bytes"].get<std::size_t>());

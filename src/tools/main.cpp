@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
   int status = 0;
   burin::tools::add_inspect(app, status);
   burin::tools::add_run(app, status);
+  burin::tools::add_bench(app, status);
   burin::tools::add_demo(app, status);
   try {
     app.parse(argc, argv);

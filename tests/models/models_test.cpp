@@ -27,19 +27,41 @@ std::vector<Case> cases() {
   std::vector<Case> all = {{"demo", demo / "demo.onnx", demo}};
   const char* folder = std::getenv("BURIN_MODELS");
   if (folder == nullptr) return all;
-  for (const char* name : {"minilm", "bert_base", "bert_base.dyn", "bert_base_sdpa", "bert_base_sdpa.dyn", "gpt2", "gpt2.dyn",
-                           "llama_gqa", "llama_gqa.dyn"}) {
-    const fs::path root = folder, file = std::string(name) + ".onnx";
-    const fs::path model = fs::exists(root / file) ? root / file : root / name / file;
-    all.push_back({name, model, root / "data" / name});
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    const fs::path data = fs::path(folder) / "data" / entry.path().stem();
+    if (entry.path().extension() == ".onnx" && fs::exists(data)) all.push_back({entry.path().stem(), entry.path(), data});
   }
   return all;
 }
 
 class WholeModel : public ::testing::TestWithParam<Case> {};
 
-TEST_P(WholeModel, AgreesWithStoredOutputs) {
+void expect_stored_outputs(host::Model& model, const fs::path& data) {
   constexpr double kTolerance = 1e-4;
+  const std::uint64_t events = codegen_statistics().events;
+  const auto sets = host::stored_sets(data);
+  ASSERT_FALSE(sets.empty());
+  for (const fs::path& folder : sets) {
+    const host::DataSet set = host::load_data_set(folder, model.graph());
+    const std::vector<Tensor> outputs = model.run(set.inputs);
+    for (std::size_t i = 0; i < outputs.size(); ++i) {
+      ASSERT_TRUE(set.outputs[i].has_value());
+      const host::Difference d = host::compare("output", *set.outputs[i], outputs[i]);
+      EXPECT_LE(d.relative, kTolerance) << folder << ": " << d.worst;
+    }
+  }
+  EXPECT_EQ(codegen_statistics().events, events) << "code was generated after compile";
+}
+
+TEST_P(WholeModel, StandAloneOperationsAgreeWithStoredOutputs) {
+  host::ModelOptions options;
+  options.tokenize = false;
+  host::Model model(load_onnx(GetParam().model), options);
+  EXPECT_EQ(model.statistics().interpreted, std::vector<std::string>{});
+  expect_stored_outputs(model, GetParam().data);
+}
+
+TEST_P(WholeModel, AgreesWithStoredOutputs) {
   for (const char* isa : {"avx512", "avx2"}) {
     host::ModelOptions options;
     options.compile.isa = isa;
@@ -54,19 +76,8 @@ TEST_P(WholeModel, AgreesWithStoredOutputs) {
     }
     EXPECT_GT(model->report().attentions_total, 0);
     EXPECT_EQ(model->report().attentions_carved, model->report().attentions_total);
-    const std::uint64_t events = codegen_statistics().events;
-    const auto sets = host::stored_sets(GetParam().data);
-    ASSERT_FALSE(sets.empty());
-    for (const fs::path& folder : sets) {
-      const host::DataSet set = host::load_data_set(folder, model->graph());
-      const std::vector<Tensor> outputs = model->run(set.inputs);
-      for (std::size_t i = 0; i < outputs.size(); ++i) {
-        ASSERT_TRUE(set.outputs[i].has_value());
-        const host::Difference d = host::compare("output", *set.outputs[i], outputs[i]);
-        EXPECT_LE(d.relative, kTolerance) << folder << ": " << d.worst;
-      }
-    }
-    EXPECT_EQ(codegen_statistics().events, events) << "code was generated after compile";
+    EXPECT_EQ(model->statistics().interpreted, std::vector<std::string>{});
+    expect_stored_outputs(*model, GetParam().data);
   }
 }
 
