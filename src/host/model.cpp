@@ -9,6 +9,7 @@
 
 #include "burin/error.h"
 #include "dataflow/dataflow.h"
+#include "host/compile_once.h"
 #include "host/fuse_post_ops.h"
 #include "host/graph_shapes.h"
 #include "host/kernel.h"
@@ -30,9 +31,10 @@ struct Model::Impl {
 
   void compile_subgraphs() {
     report = tokenize(graph);
+    CompileOnce compile_once(options.compile);
     std::vector<CarvedSubgraph> accepted;
     for (CarvedSubgraph& s : report.subgraphs) {
-      if (const auto reason = try_compile(s)) {
+      if (const auto reason = try_compile(s, compile_once)) {
         // It stays a Subgraph of the graph, which the interpreter computes.
         report.rejected.push_back({s.nodes, *reason});
         report.attentions_carved -= s.kind == "sdpa" ? 1 : 0;
@@ -44,9 +46,9 @@ struct Model::Impl {
   }
 
   /// Gives the reason where the compiler refuses.
-  std::optional<std::string> try_compile(const CarvedSubgraph& s) {
+  std::optional<std::string> try_compile(const CarvedSubgraph& s, CompileOnce& compile_once) {
     try {
-      compiled.emplace(s.name, burin::compile(*graph.node(s.node).body, options.compile));
+      compiled.emplace(s.name, compile_once(*graph.node(s.node).body));
       return std::nullopt;
     } catch (const Error& e) {
       return e.what();

@@ -80,16 +80,18 @@ void Program::bind(const std::vector<Tensor>& inputs) {
       throw Error(fmt::format("tensor '{}': expected {}, given {}", value.name, to_string(value.precision),
                               to_string(inputs[i].precision())));
   }
-  if (bindings_ > 0 && std::equal(inputs.begin(), inputs.end(), bound_.begin(), bound_.end(),
+  if (is_bound_ && std::equal(inputs.begin(), inputs.end(), bound_.begin(), bound_.end(),
                                   [](const Tensor& t, const Dims& dims) { return t.dims() == dims; }))
     return;
-  bound_.clear();  // so that a binding that fails is not taken for one
+  is_bound_ = false;  // a binding that fails is none
+  bound_.clear();
   shapes_.bind(inputs);
   bind_kernels();
   assign_buffers();
   lay_outputs();
   place_buffers();
   for (const Tensor& t : inputs) bound_.push_back(t.dims());
+  is_bound_ = true;
   ++bindings_;
 }
 

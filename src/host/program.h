@@ -71,6 +71,7 @@ class Program {
   std::vector<std::size_t> last_use_;  ///< by root: a step, or steps_.size() for an output
 
   std::vector<Dims> bound_;            ///< shapes of the inputs bound last
+  bool is_bound_ = false;              ///< to these shapes
   std::vector<Buffer> buffers_;
   std::vector<std::size_t> buffer_of_;   ///< by root
   std::vector<std::size_t> scratch_of_;  ///< by step
