@@ -116,16 +116,26 @@ Graph product(const ProductShape& s, const std::string& epilogue) {
   return g.build();
 }
 
-Problem::Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads)
-    : compiled_(compile(body)), invocation_(compiled_.invocation(threads)), threads_(threads) {
+std::vector<Tensor> random_inputs(const Graph& body, const std::map<std::string, std::int64_t>& symbols) {
   std::mt19937_64 random(1);
-  std::vector<TensorDesc> shapes;
+  std::vector<Tensor> inputs;
   for (ValueId id : body.inputs) {
     Dims dims;
     for (const Expr& e : body.value(id).shape) dims.push_back(e.evaluate(symbols));
-    shapes.push_back({dims, {}});
-    inputs_.push_back(random_tensor(dims, random));
-    in_.push_back(inputs_.back().data());
+    inputs.push_back(random_tensor(dims, random));
+  }
+  return inputs;
+}
+
+Problem::Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads)
+    : compiled_(compile(body)),
+      invocation_(compiled_.invocation(threads)),
+      inputs_(random_inputs(body, symbols)),
+      threads_(threads) {
+  std::vector<TensorDesc> shapes;
+  for (const Tensor& t : inputs_) {
+    shapes.push_back({t.dims(), {}});
+    in_.push_back(t.data());
   }
   invocation_.rebind(shapes);
   for (const Dims& dims : invocation_.output_shapes()) {

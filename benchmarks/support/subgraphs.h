@@ -51,6 +51,9 @@ const std::vector<std::string>& product_epilogues();
 /// Rows are the symbol M.
 Graph product(const ProductShape& shape, const std::string& epilogue);
 
+/// Normal numbers, in the shapes that the symbols give.
+std::vector<Tensor> random_inputs(const Graph& body, const std::map<std::string, std::int64_t>& symbols);
+
 /// A compiled subgraph with random inputs of given shapes, bound and ready to run.
 class Problem {
  public:

@@ -180,9 +180,9 @@ class Lowering {
     if (!schedule_.lanes_outside) return ensure_parallel(block);
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = axes_.axes[schedule_.lane_axis].extent;
-    block = open_loop(*block, outer, 0, extent, schedule_.lane_block, true, false);
     if (schedule_.row_axis)
       block = open_loop(*block, row_block_variable(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_block, true, false);
+    block = open_loop(*block, outer, 0, extent, schedule_.lane_block, true, false);
     const Expr start = Expr::symbol(outer);
     return open_loop(*block, lane, start, min(start + schedule_.lane_block, extent), 1, false, true);
   }

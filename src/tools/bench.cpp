@@ -172,6 +172,13 @@ Latency latency(const std::vector<double>& seconds) {
   return {*std::min_element(seconds.begin(), seconds.end()) * 1e3, median(seconds) * 1e3};
 }
 
+/// What it costs that a length is seldom the one before: the same lengths in random order and
+/// sorted, where each one comes in a row.
+struct ShapeChanges {
+  double random_over_sorted = 0;  ///< of the total times
+  double resident_growth_mb = 0;  ///< after the largest length ran once
+};
+
 /// One line of the report.
 struct Result {
   nlohmann::ordered_json dims;
@@ -179,6 +186,7 @@ struct Result {
   Latency tokenized, standalone;
   double speedup = 0;
   std::optional<double> new_shape_us;
+  std::optional<ShapeChanges> shape_changes;  ///< of a distribution
   std::uint64_t codegen_events = 0;
 };
 
@@ -199,6 +207,11 @@ class Measurement {
     result.speedup = pairs.speedup();
     result.new_shape_us = new_shape_us(c.shapes.front());
     result.codegen_events = codegen_statistics().events - events_;
+    if (!c.distribution) return result;
+    Subject in_order(load_onnx(options_.model), options_, true);
+    const std::uint64_t events = codegen_statistics().events;
+    result.shape_changes = shape_changes(c, in_order, progress, what);
+    result.codegen_events += codegen_statistics().events - events;
     return result;
   }
 
@@ -244,6 +257,24 @@ class Measurement {
       progress.show(fmt::format("{}: pair {}", what, i + 1));
     }
     return pairs;
+  }
+
+  /// Tokenized mode, in two models that take turns, so that neither sees the other's shapes.
+  ShapeChanges shape_changes(const Case& c, Subject& in_order, Progress& progress,
+                             const std::string& what) {
+    std::vector<Symbols> sorted = c.shapes;
+    std::sort(sorted.begin(), sorted.end());
+    tokenized_.run(inputs_(sorted.back()));
+    in_order.run(inputs_(sorted.back()));
+    const double resident = resident_mb();
+    double random_seconds = 0, sorted_seconds = 0;
+    for (std::size_t i = 0; i < sorted.size(); ++i) {
+      if (i % 2 == 0) random_seconds += tokenized_.seconds(inputs_(c.shapes[i]));
+      sorted_seconds += in_order.seconds(inputs_(sorted[i]));
+      if (i % 2 == 1) random_seconds += tokenized_.seconds(inputs_(c.shapes[i]));
+      progress.show(fmt::format("{}: changing shapes, {} of {}", what, i + 1, sorted.size()));
+    }
+    return {random_seconds / sorted_seconds, resident_mb() - resident};
   }
 
   /// Dimensions of one extent move together: exporters give one length several names.
@@ -323,6 +354,10 @@ nlohmann::ordered_json to_json(const BenchOptions& options, const Result& r, con
                                  {"new_shape_us", nullptr},
                                  {"codegen_events_after_compile", r.codegen_events}};
   if (r.new_shape_us) json["new_shape_us"] = *r.new_shape_us;
+  if (r.shape_changes) {
+    json["random_over_sorted"] = r.shape_changes->random_over_sorted;
+    json["resident_growth_mb"] = r.shape_changes->resident_growth_mb;
+  }
   json["peak_mb"] = {{"tokenized", memory.tokenized.peak_mb},
                      {"standalone", memory.standalone.peak_mb}};
   json["peak_above_weights_mb"] = {{"tokenized", memory.tokenized.above_weights_mb},
@@ -358,6 +393,11 @@ void print_table_row(const Result& r) {
              r.standalone.median_ms, r.speedup,
              r.new_shape_us ? fmt::format("{:.1f}", *r.new_shape_us) : "-", r.codegen_events,
              r.pairs);
+  if (r.shape_changes)
+    fmt::print(
+        "  the same lengths in random order take {:.3f} of their time sorted; resident memory "
+        "grew by {:.1f} MB\n",
+        r.shape_changes->random_over_sorted, r.shape_changes->resident_growth_mb);
 }
 
 void print_row(const BenchOptions& options, const Result& r, const Memory& memory) {
