@@ -184,7 +184,7 @@ class Lowering {
       block = open_loop(*block, row_block_variable(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_block, true, false);
     block = open_loop(*block, outer, 0, extent, schedule_.lane_block, true, false);
     const Expr start = Expr::symbol(outer);
-    return open_loop(*block, lane, start, min(start + schedule_.lane_block, extent), 1, false, true);
+    return open_loop(*block, lane, start, block_end(start, schedule_.lane_block, extent), 1, false, true);
   }
 
   /// A kernel without a parallel axis still is a phase: one item of work.
@@ -205,12 +205,18 @@ class Lowering {
     return &parent.back().loop->body();
   }
 
+  /// Where all blocks are whole, no code for a part of one is needed.
+  Expr block_end(const Expr& start, std::int64_t block, const Expr& extent) const {
+    const bool whole = body_.facts.proves_divides(block, extent);
+    return whole ? start + block : min(start + block, extent);
+  }
+
   std::string row_block_variable() const { return var(*schedule_.row_axis) + ".b"; }
 
   Block* open_axis(Block& parent, AxisId a) {
     if (a == schedule_.row_axis) {
       const Expr start = Expr::symbol(row_block_variable());
-      return open_loop(parent, var(a), start, min(start + schedule_.row_block, axes_.axes[a].extent), 1, false, false);
+      return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, axes_.axes[a].extent), 1, false, false);
     }
     return open_loop(parent, var(a), 0, axes_.axes[a].extent, 1, false, is_lane(a));
   }

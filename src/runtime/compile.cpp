@@ -28,8 +28,11 @@ DumpFunction dump_from_environment() {
   const char* folder = std::getenv("BURIN_DUMP");
   if (folder == nullptr || *folder == '\0') return nullptr;
   return [folder = std::filesystem::path(folder)](std::string_view stage, const std::string& text) {
-    std::filesystem::create_directories(folder);
-    std::ofstream(folder / fmt::format("{}.txt", stage)) << text;
+    std::error_code failure;
+    std::filesystem::create_directories(folder, failure);
+    std::ofstream file(folder / fmt::format("{}.txt", stage));
+    // A dump that fails is no reason to refuse a subgraph.
+    if (!(file << text)) fmt::print(stderr, "BURIN_DUMP: '{}.txt' cannot be written\n", (folder / stage).string());
   };
 }
 

@@ -126,7 +126,10 @@ ValueId Carver::reshape_outside(ValueId value, const Shape& to) {
 }
 
 NodeId Carver::finish(const std::vector<std::pair<ValueId, ValueId>>& results) {
-  for (const auto& [outside, inside] : results) body_.outputs.push_back(inside);
+  for (const auto& [outside, inside] : results) {
+    body_.outputs.push_back(inside);
+    if (body_.value(inside).name.empty()) body_.value(inside).name = graph_.value(outside).name;
+  }
   body_.erase_dead_nodes();
   keep_facts_in_use();
   const std::string name = body_.name;

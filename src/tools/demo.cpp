@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <limits>
 
 #include "burin/error.h"
 #include "burin/onnx.h"
@@ -17,6 +18,18 @@ using Clock = std::chrono::steady_clock;
 
 double microseconds_since(Clock::time_point start) {
   return std::chrono::duration<double, std::micro>(Clock::now() - start).count();
+}
+
+/// Of a few runs.
+double best_microseconds(host::Model& model, const DataSet& set) {
+  constexpr int kRuns = 20;
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < kRuns; ++i) {
+    const auto start = Clock::now();
+    model.run(set.inputs);
+    best = std::min(best, microseconds_since(start));
+  }
+  return best;
 }
 
 /// Carves, compiles once, runs each stored shape, checks, and says how fast it was.
@@ -40,22 +53,16 @@ void demo(const std::string& file, const std::string& data, int& status) {
   if (sets.empty()) fmt::print("no stored data (set_0, set_1, ...) beside the model: nothing to run\n");
   for (const auto& folder : sets) {
     const DataSet set = host::load_data_set(folder, model.graph());
-    auto time = [&](host::Model& m, std::vector<Tensor>& out) {
-      const auto begin = Clock::now();
-      out = m.run(set.inputs);
-      return microseconds_since(begin);
-    };
-    std::vector<Tensor> outputs, plain_outputs;
-    time(model, outputs);
-    const double fused = time(model, outputs), reference = time(plain, plain_outputs);
+    const std::vector<Tensor> outputs = model.run(set.inputs);
+    const double carved = best_microseconds(model, set), standalone = best_microseconds(plain, set);
     double worst = 0;
     for (std::size_t i = 0; i < outputs.size(); ++i)
       if (set.outputs[i])
         worst = std::max(worst, host::compare(model.graph().value(model.graph().outputs[i]).name, *set.outputs[i], outputs[i]).relative);
     const bool ok = worst <= kTolerance;
     if (!ok) status = 1;
-    fmt::print("  {} {}: largest relative difference {:.2g} ({}), {:.0f} us with kernels, {:.0f} us interpreted\n",
-               folder.filename().string(), to_string(set.inputs[0].dims()), worst, ok ? "ok" : "FAILED", fused, reference);
+    fmt::print("  {} {}: largest relative difference {:.2g} ({}), {:.0f} us, {:.0f} us with stand-alone operations\n",
+               folder.filename().string(), to_string(set.inputs[0].dims()), worst, ok ? "ok" : "FAILED", carved, standalone);
   }
   fmt::print("code-generation events after compile: {}\n", codegen_statistics().events - events);
 }
