@@ -101,7 +101,7 @@ class PhaseEmitter {
     b_.label(top);
     for (std::size_t i = 0; i < nest.size(); ++i) {
       const VReg scaled = b_.op(VOp::mul64, {reg(positions[i]), immediate(nest[i]->versions.front().step)});
-      index_.set_variable(nest[i]->var, b_.op(VOp::add64, {reg(scaled), prologue_.parameter_operand(nest[i]->begin)}));
+      index_.set_variable(nest[i]->var, b_.op(VOp::add64, {reg(scaled), index_.operand(nest[i]->begin)}));
     }
     emit_work_item(nest.back()->body());
     advance(positions, counts);

@@ -88,7 +88,10 @@ class AxisAnalysis {
       if (graph_.is_constant(v)) fresh_dims(v);
     for (NodeId id : graph_.order()) visit(id);
     compact();
-    for (NodeId id : graph_.order()) check_reduction(id);
+    for (NodeId id : graph_.order()) {
+      check_roles(id);
+      check_reduction(id);
+    }
     return std::move(map_);
   }
 
@@ -220,6 +223,20 @@ class AxisAnalysis {
     const std::int64_t times = node.int_attribute("times", 1);
     if (times > 1) out[static_cast<std::size_t>(node.int_attribute("axis", 0))].push_back(unifier_.make("g", times));
     set(node, std::move(out));
+  }
+
+  /// Two dimensions of one value, or one that is folded and one that is kept, are never the same axis. They would be,
+  /// where one value is read in two roles: the keys of an attention that are its queries, too.
+  void check_roles(NodeId id) const {
+    const Node& node = graph_.node(id);
+    std::vector<AxisId> all = map_.of(node.outputs[0]);
+    all.insert(all.end(), map_.reduced[id].begin(), map_.reduced[id].end());
+    std::sort(all.begin(), all.end());
+    const auto twice = std::adjacent_find(all.begin(), all.end());
+    if (twice != all.end())
+      throw Error(fmt::format("node '{}': two of its dimensions are the one axis {}; a tensor that is read in two roles must "
+                              "be two inputs",
+                              node.name, map_.axes[*twice].name));
   }
 
   /// What is folded must have all elements of its axis: a dimension that is only one element at some calls, where

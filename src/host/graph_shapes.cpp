@@ -54,13 +54,31 @@ void GraphShapes::bind(const std::vector<Tensor>& inputs) {
   for (const std::string& symbol : binding_.explicit_symbols()) open[symbol] = 0;
   binding_.bind(descs, open, binding_registers_);
   std::copy_n(binding_registers_.begin(), binding_.symbol_count(), registers_.begin());
-  tape_.evaluate(registers_);
   for (std::size_t i = 0; i < binding_.symbol_count(); ++i) symbols_[tape_.symbols()[i]] = registers_[i];
+  evaluate();
   for (const ValueId id : values_) {
     dims_[id].clear();
     for (const Tape::Slot slot : dimension_slots_[id]) dims_[id].push_back(registers_[slot]);
     element_count(dims_[id], graph_.value(id).name);
     if (!element_slots_[id].empty()) evaluate_known(id);
+  }
+}
+
+void GraphShapes::evaluate() {
+  try {
+    tape_.evaluate(registers_);
+  } catch (const Error&) {
+    for (const ValueId id : values_) evaluate_alone(id);
+    throw;
+  }
+}
+
+/// Names the value where one of its dimensions has none, such as two lengths that cannot be broadcast.
+void GraphShapes::evaluate_alone(ValueId id) const {
+  try {
+    for (const Expr& e : graph_.value(id).shape) e.evaluate(symbols_);
+  } catch (const Error& error) {
+    throw Error(fmt::format("value '{}': {}", graph_.value(id).name, error.what()));
   }
 }
 

@@ -33,6 +33,8 @@ class GraphShapes {
  private:
   void declare(ValueId id);
   void check_is_determined(ValueId id, const Expr& e) const;
+  void evaluate();
+  void evaluate_alone(ValueId id) const;
   void evaluate_known(ValueId id);
 
   const Graph& graph_;

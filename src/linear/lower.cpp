@@ -182,9 +182,22 @@ class Lowering {
     const Expr extent = axes_.axes[schedule_.lane_axis].extent;
     if (schedule_.row_axis)
       block = open_loop(*block, row_block_variable(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_block, true, false);
-    block = open_loop(*block, outer, 0, extent, schedule_.lane_block, true, false);
+    block = open_lane_blocks(block, lane, extent);
     const Expr start = Expr::symbol(outer);
-    return open_loop(*block, lane, start, block_end(start, schedule_.lane_block, extent), 1, false, true);
+    // The last group may hold blocks behind the end.
+    const bool whole = body_.facts.proves_divides(std::max(schedule_.lane_group, schedule_.lane_block), extent);
+    return open_loop(*block, lane, start, block_end(start, schedule_.lane_block, extent, whole), 1, false, true);
+  }
+
+  /// The blocks of the lane axis, in groups where other axes go inside of these. A group is always whole: blocks that
+  /// begin behind the end are empty.
+  Block* open_lane_blocks(Block* block, const std::string& lane, const Expr& extent) {
+    const std::string blocks = lane + ".b", groups = lane + ".g";
+    if (schedule_.lane_group == 0) return open_loop(*block, blocks, 0, extent, schedule_.lane_block, true, false);
+    block = open_loop(*block, groups, 0, extent, schedule_.lane_group, true, false);
+    for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
+    const Expr start = Expr::symbol(groups);
+    return open_loop(*block, blocks, start, start + schedule_.lane_group, schedule_.lane_block, true, false);
   }
 
   /// A kernel without a parallel axis still is a phase: one item of work.
@@ -206,8 +219,7 @@ class Lowering {
   }
 
   /// Where all blocks are whole, no code for a part of one is needed.
-  Expr block_end(const Expr& start, std::int64_t block, const Expr& extent) const {
-    const bool whole = body_.facts.proves_divides(block, extent);
+  static Expr block_end(const Expr& start, std::int64_t block, const Expr& extent, bool whole) {
     return whole ? start + block : min(start + block, extent);
   }
 
@@ -216,14 +228,17 @@ class Lowering {
   Block* open_axis(Block& parent, AxisId a) {
     if (a == schedule_.row_axis) {
       const Expr start = Expr::symbol(row_block_variable());
-      return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, axes_.axes[a].extent), 1, false, false);
+      return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, axes_.axes[a].extent,
+                                                        body_.facts.proves_divides(schedule_.row_block, axes_.axes[a].extent)),
+                       1, false, false);
     }
     return open_loop(parent, var(a), 0, axes_.axes[a].extent, 1, false, is_lane(a));
   }
 
   bool is_shared(AxisId a) const {
     if (is_lane(a)) return schedule_.lanes_outside;
-    return std::find(schedule_.parallel.begin(), schedule_.parallel.end(), a) != schedule_.parallel.end();
+    const auto among = [&](const std::vector<AxisId>& list) { return std::find(list.begin(), list.end(), a) != list.end(); };
+    return among(schedule_.parallel) || among(schedule_.parallel_inside);
   }
 
   /// Opens loops for those axes that the shared loops do not run over, the lane axis innermost.

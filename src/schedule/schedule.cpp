@@ -18,9 +18,16 @@ constexpr std::int64_t kElementwiseBlock = 16384;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
-/// Rows of one item of work of a product with a weight: whole tiles of 8, 6 and 4, enough to read a panel of the weight
-/// for, few enough to keep threads even.
+/// Rows of one item of work of a product with a weight come in multiples of this: whole tiles of 8, 6 and 4.
 constexpr std::int64_t kRowBlock = 48;
+/// The most of them: beyond, the weight is read so seldom that it does not show.
+constexpr std::int64_t kMostRowBlocks = 4;
+/// Panels of columns that keep threads even without many blocks of rows.
+constexpr std::int64_t kManyPanels = 8;
+
+/// Blocks of lanes after which the axes come that share a matrix: few, so that their part of the matrix stays in a cache;
+/// more than one, because whatever does not share it (keys and values of a head) is read again for each group.
+constexpr std::int64_t kBlocksInGroup = 4;
 
 struct ProductTile {
   std::int64_t vectors, rows;
@@ -125,14 +132,29 @@ class Scheduler {
   /// A product with a weight that is known at compile time, and no other reduction: its columns lie in the lanes, blocks
   /// of them are the parallel work, and its rows are tiled.
   bool is_weight_product() const {
-    return products_.size() == 1 && anchors_.size() == 1 &&
-           body_.is_constant(body_.node(products_.front()).inputs[1]);
+    if (products_.size() != 1 || anchors_.size() != 1) return false;
+    const ValueId weight = body_.node(products_.front()).inputs[1];
+    const std::vector<AxisId> axes = axes_.of(weight);
+    return body_.is_constant(weight) && std::find(axes.begin(), axes.end(), schedule_.lane_axis) != axes.end();
   }
 
   void choose_parallel() {
     if (is_weight_product()) return choose_row_blocks();
     for (AxisId a : axes_.of(body_.outputs.front()))
-      if (a != schedule_.lane_axis && is_common(a)) schedule_.parallel.push_back(a);
+      if (a != schedule_.lane_axis && is_common(a))
+        (shares_matrix(a) ? schedule_.parallel_inside : schedule_.parallel).push_back(a);
+  }
+
+  /// An input with a value for each element of the lane axis and of an axis that is folded (a mask of [B, 1, S, S]), and
+  /// none of its own for each element of `a`: one after the other along `a` read the same block of it.
+  bool shares_matrix(AxisId a) const {
+    if (!schedule_.lanes_outside) return false;
+    return std::any_of(body_.inputs.begin(), body_.inputs.end(), [&](ValueId input) {
+      const std::vector<AxisId> has = axes_.of(input);
+      const auto among = [&](AxisId axis) { return std::find(has.begin(), has.end(), axis) != has.end(); };
+      return among(schedule_.lane_axis) && !among(a) &&
+             std::any_of(has.begin(), has.end(), [&](AxisId axis) { return reduced_.count(axis) != 0; });
+    });
   }
 
   /// The innermost axis of the rows; others, if any, are parallel.
@@ -141,7 +163,7 @@ class Scheduler {
       if (a == schedule_.lane_axis || !is_common(a)) continue;
       if (schedule_.row_axis) schedule_.parallel.push_back(*schedule_.row_axis);
       schedule_.row_axis = a;
-      schedule_.row_block = kRowBlock;
+      schedule_.row_block = kRowBlock;  // more, once the columns' blocks are chosen
     }
   }
 
@@ -151,6 +173,17 @@ class Scheduler {
     std::vector<std::int64_t> all;
     for (; rows >= 1; --rows) all.push_back(rows);
     return all;
+  }
+
+  /// Each block of rows reads the whole weight, so it is as large as lets the rows stay in half of the second cache.
+  std::int64_t row_block() const {
+    const auto columns = axes_.axes[schedule_.lane_axis].extent.as_constant();
+    Expr depth = 1;
+    for (AxisId a : axes_.reduced[products_.front()]) depth *= axes_.axes[a].extent;
+    if (!columns || !depth.as_constant() || *columns < kManyPanels * schedule_.lane_block) return kRowBlock;
+    const std::int64_t row_bytes = *depth.as_constant() * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t rows = target_.l2_bytes / 2 / std::max<std::int64_t>(row_bytes, 1);
+    return kRowBlock * std::clamp<std::int64_t>(rows / kRowBlock, 1, kMostRowBlocks);
   }
 
   void choose_tiles() {
@@ -170,6 +203,8 @@ class Scheduler {
     schedule_.transposed_rows = {lanes, 1};
     if (schedule_.lanes_outside)
       schedule_.lane_block = products_.empty() && anchors_.empty() ? kElementwiseBlock : schedule_.lane_steps.front();
+    if (schedule_.row_axis) schedule_.row_block = row_block();
+    if (!schedule_.parallel_inside.empty()) schedule_.lane_group = kBlocksInGroup * schedule_.lane_block;
     if (products_.size() >= 2) {
       schedule_.softmax_form = options_.softmax_form.value_or(SoftmaxForm::score_rows);
       schedule_.key_block = options_.key_block.value_or(kKeyBlock);
@@ -210,17 +245,24 @@ Schedule choose_schedule(const Graph& body, const AxisMap& axes, const TargetInf
 }
 
 std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMap& axes) const {
-  std::vector<std::string> names;
-  for (AxisId a : parallel) names.push_back(axes.axes[a].name);
+  const auto names = [&](const std::vector<AxisId>& list) {
+    std::vector<std::string> out;
+    for (AxisId a : list) out.push_back(axes.axes[a].name);
+    return fmt::format("{}", fmt::join(out, ","));
+  };
   std::vector<std::pair<std::string, std::string>> out = {
       {"lanes", axes.axes[lane_axis].name},
       {"lanes_outside", lanes_outside ? "yes" : "no"},
       {"lane_steps", fmt::format("{}", fmt::join(lane_steps, ","))},
       {"lane_block", fmt::format("{}", lane_block)},
-      {"parallel", fmt::format("{}", fmt::join(names, ","))},
+      {"parallel", names(parallel)},
       {"product_rows", fmt::format("{}", fmt::join(product_rows, ","))},
       {"elementwise_rows", fmt::format("{}", fmt::join(elementwise_rows, ","))},
       {"softmax", std::string(to_string(softmax_form))}};
+  if (lane_group > 0) {
+    out.emplace_back("parallel_inside", names(parallel_inside));
+    out.emplace_back("lane_group", fmt::format("{}", lane_group));
+  }
   if (row_axis) out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
   if (softmax_form == SoftmaxForm::online) out.emplace_back("key_block", fmt::format("{}", key_block));
   return out;

@@ -36,6 +36,8 @@ struct Schedule {
   std::optional<AxisId> row_axis;   ///< its blocks are parallel, too; inside of one its elements are tiled as rows
   std::int64_t row_block = 0;
   std::vector<AxisId> parallel;     ///< outermost first, without the lane axis
+  std::vector<AxisId> parallel_inside;  ///< the same, inside of groups of blocks of lanes
+  std::int64_t lane_group = 0;          ///< elements of the lane axis in such a group; a multiple of lane_block
   std::vector<std::int64_t> product_rows;      ///< of row loops around a product
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes

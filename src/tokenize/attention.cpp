@@ -228,7 +228,7 @@ class AttentionBuilder {
             (view->is_split() && !allow_split))
           continue;
         if (repeats_matrix(*view) || repeats_unknown_times(*view)) continue;
-        const ValueId value = carver_.import(source_of(operand, skip), *view);
+        const ValueId value = carver_.import(source_of(operand, skip), *view, &operand == &match_.query);
         return scale(value, operand.chain, skip);
       }
     }

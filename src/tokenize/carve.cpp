@@ -41,21 +41,32 @@ Carver::Carver(Graph& graph, std::string name) : graph_(graph) {
 
 ValueId Carver::import(ValueId outside) {
   if (const auto known = imported_.find(outside); known != imported_.end()) return known->second;
-  const Value& value = graph_.value(outside);
-  ValueId inside;
-  if (value.constant && belongs_into_body(*value.constant)) {
-    inside = body_.add_constant(value.name, *value.constant);
-  } else {
-    inside = body_.add_input(value.name, value.precision, value.shape);
-    inputs_.push_back(outside);
-  }
-  return imported_[outside] = inside;
+  return imported_[outside] = import_anew(outside);
 }
 
-ValueId Carver::import(ValueId outside, const AxisView& view) {
+ValueId Carver::import_anew(ValueId outside) {
+  const Value& value = graph_.value(outside);
+  if (value.constant && belongs_into_body(*value.constant))
+    return body_.add_constant(value.name, *value.constant);
+  inputs_.push_back(outside);
+  return body_.add_input(unused_name(value.name), value.precision, value.shape);
+}
+
+std::string Carver::unused_name(const std::string& name) const {
+  const auto taken = [&](const std::string& candidate) {
+    return std::any_of(body_.inputs.begin(), body_.inputs.end(),
+                       [&](ValueId input) { return body_.value(input).name == candidate; });
+  };
+  std::string candidate = name;
+  for (int n = 2; taken(candidate); ++n) candidate = fmt::format("{}.{}", name, n);
+  return candidate;
+}
+
+ValueId Carver::import(ValueId outside, const AxisView& view, bool of_its_own) {
   if (!view.is_plain())
     throw Refusal{fmt::format("'{}' is no plain view", graph_.value(outside).name)};
-  ValueId value = import(view.is_split() ? reshape_outside(outside, view.source()) : outside);
+  const ValueId source = view.is_split() ? reshape_outside(outside, view.source()) : outside;
+  ValueId value = of_its_own ? import_anew(source) : import(source);
 
   // The axes of the source that each dimension keeps: one at most.
   constexpr std::size_t none = AxisView::Axis::kRepeated;

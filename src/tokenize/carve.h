@@ -29,7 +29,9 @@ class Carver {
   /// The value seen through a plain view; dimensions that the view repeats, and nothing else is in,
   /// are 1. A Reshape that splits axes is put outside (where it costs nothing). Refuses what is no
   /// plain view.
-  ValueId import(ValueId outside, const AxisView& view);
+  /// `of_its_own`: as an input that stands for nothing else. Queries that are the keys, too, have
+  /// other axes in each role.
+  ValueId import(ValueId outside, const AxisView& view, bool of_its_own = false);
   /// The value as a matrix: all dimensions but the last one as rows. The Reshape is put outside.
   ValueId import_rows(ValueId outside);
   /// Adds the node to the body, with other inputs.
@@ -41,6 +43,8 @@ class Carver {
   NodeId finish(const std::vector<std::pair<ValueId, ValueId>>& results);
 
  private:
+  ValueId import_anew(ValueId outside);
+  std::string unused_name(const std::string& name) const;
   ValueId reshape_outside(ValueId value, const Shape& to);
   void keep_facts_in_use();
 

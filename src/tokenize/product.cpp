@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -46,7 +48,7 @@ class ProductMatcher {
     for (std::size_t at = 0; at < order_.size(); ++at) {
       const Node& node = graph_.node(order_[at]);
       if (node.op != OpKind::MatMul && node.op != OpKind::Gemm) continue;
-      if (const auto reason = why_product_is_left(graph_, node)) {
+      if (const auto reason = why_left(node)) {
         report.rejected.push_back({{name_of(graph_, order_[at])}, *reason});
         continue;
       }
@@ -56,6 +58,15 @@ class ProductMatcher {
   }
 
  private:
+  std::optional<std::string> why_left(const Node& node) const {
+    if (auto reason = why_product_is_left(graph_, node)) return reason;
+    // As many numbers as columns may be one a row: [N,1].
+    if (node.inputs.size() > 2 && node.inputs[2] != kNone &&
+        !is_vector_of_columns(*graph_.value(node.inputs[2]).constant, graph_.value(node.outputs[0]).shape.back()))
+      return "its bias is no constant vector";
+    return std::nullopt;
+  }
+
   Match grow(std::size_t at) {
     Match match{{order_[at]}};
     std::set<ValueId> values = {graph_.node(order_[at]).outputs[0]};
@@ -63,7 +74,9 @@ class ProductMatcher {
     Contraction trial = contraction_;
     for (std::size_t i = at + 1; i < order_.size(); ++i) {
       const NodeId id = order_[i];
-      if (!fits(graph_.node(id), values) || claimed_.contains(id) || trial.makes_cycle(order_[at], id)) continue;
+      if (!fits(graph_.node(id), values) || reads(id, graph_.node(order_[at]).inputs[0]) || claimed_.contains(id) ||
+          trial.makes_cycle(order_[at], id))
+        continue;
       trial.merge(order_[at], id);
       match.nodes.push_back(id);
       values.insert(graph_.node(id).outputs[0]);
@@ -73,6 +86,13 @@ class ProductMatcher {
     claimed_.insert(match.nodes.begin(), match.nodes.end());
     for (const NodeId id : match.nodes) contraction_.merge(order_[at], id);
     return match;
+  }
+
+  /// What the product itself reads is no operand of what follows: as one input of the body its columns would be the
+  /// axis that is summed up and one of the result at once.
+  bool reads(NodeId id, ValueId value) const {
+    const std::vector<ValueId>& inputs = graph_.node(id).inputs;
+    return std::find(inputs.begin(), inputs.end(), value) != inputs.end();
   }
 
   /// Element-wise over the product's result and what is shaped like it.
@@ -147,9 +167,11 @@ class ProductCarver {
   ValueId inside(ValueId outside) {
     const auto known = values_.find(outside);
     if (known != values_.end()) return known->second;
-    const Value& value = graph_.value(outside);
-    const ValueId inside = value.constant ? carver_.body().add_constant(value.name, without_leading_ones(*value.constant))
-                                          : carver_.import_rows(outside);
+    const std::string name = graph_.value(outside).name;
+    if (const auto& constant = graph_.value(outside).constant)
+      return values_[outside] = carver_.body().add_constant(name, without_leading_ones(*constant));
+    const ValueId inside = carver_.import_rows(outside);
+    carver_.body().value(inside).name = name;  // not the Reshape's: that of a value without name is no name
     return values_[outside] = inside;
   }
 

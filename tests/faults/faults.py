@@ -70,4 +70,13 @@ FAULTS = [
     ("runtime: facts are not checked", "src/runtime/shape_binding.cpp",
      "if (!holds) throw",
      "if (false && !holds) throw", "runtime"),
+    ("packed weights: the last block is not filled", "src/linear/passes/pack_constants.cpp",
+     "if (column >= r.lanes.extent) continue;",
+     "if ((b + 1) * r.block > r.lanes.extent) continue;", "runtime|fuzz"),
+    ("memory plan: live ranges that touch share memory", "src/host/memory_plan.cpp",
+     "return a.first <= b.last && b.first <= a.last;",
+     "return a.first < b.last && b.first < a.last;", "host"),
+    ("program: works in place of what is read later", "src/host/program.cpp",
+     "if (buffer == kNoBuffer || buffers_[buffer].last != s) continue;",
+     "if (buffer == kNoBuffer) continue;", "host"),
 ]

@@ -2,7 +2,7 @@
 // random shapes around every tail, with all memory between pages that may not be touched.
 //
 //   BURIN_SEED=N        replays a run (each run takes a new seed and prints it)
-//   BURIN_CASE=KIND:I   of that run one graph alone: attention:17, elementwise:3
+//   BURIN_CASE=KIND:I   of that run one graph alone: attention:17, elementwise:3, product:5
 //   BURIN_FUZZ_SCALE=X  multiplies the number of graphs
 //
 // Graphs that once failed are kept as text in tests/filetests/reproducers/. Lines in front of the graph:
@@ -43,7 +43,8 @@
 namespace burin::testing {
 namespace {
 
-constexpr int kGraphs = 1000;     ///< of each kind
+constexpr int kGraphs = 1000;     ///< attentions, and as many element-wise ones
+constexpr int kProducts = 300;    ///< products with a weight
 constexpr std::size_t kShapes = 5;        ///< of each graph
 constexpr int kMaxFailures = 20;  ///< then the run ends
 constexpr double kBudget = 2e5;   ///< multiplications of one run of the interpreter, about
@@ -140,15 +141,15 @@ class Fuzzer {
  public:
   using Generator = std::function<GeneratedGraph(Random&)>;
 
-  Fuzzer(std::string kind, Generator generate, Coverage& coverage)
-      : kind_(std::move(kind)), generate_(std::move(generate)), coverage_(coverage) {}
+  Fuzzer(std::string kind, Generator generate, Coverage& coverage, int graphs = kGraphs)
+      : kind_(std::move(kind)), generate_(std::move(generate)), coverage_(coverage), graphs_(graphs) {}
 
   void run() {
     catch_crashes();
     fmt::print("BURIN_SEED={}\n", run_seed());
     std::fflush(stdout);
     const char* one = std::getenv("BURIN_CASE");
-    const auto count = static_cast<int>(kGraphs * run_scale());
+    const auto count = static_cast<int>(graphs_ * run_scale());
     if (one != nullptr) {
       const std::string text = one, prefix = kind_ + ":";
       if (text.rfind(prefix, 0) == 0) run_case(std::atoi(text.c_str() + prefix.size()));
@@ -156,7 +157,7 @@ class Fuzzer {
     }
     for (int i = 0; i < count && failures_ < kMaxFailures; ++i) run_case(i);
     fmt::print("{}: {} graphs, {} runs, {} failures\n{}", kind_, count, runs_, failures_, coverage_.to_string());
-    if (count >= kGraphs && failures_ == 0) {
+    if (count >= graphs_ && failures_ == 0) {
       const std::vector<std::string> missing = coverage_.missing();
       EXPECT_TRUE(missing.empty()) << "never covered: " << missing.front() << " and " << missing.size() - 1 << " more";
     }
@@ -220,7 +221,7 @@ class Fuzzer {
   }
 
   void run_case(int index) {
-    Random random(run_seed() * 1000003 + static_cast<std::uint64_t>(index) * 2 + (kind_ == "attention" ? 0 : 1));
+    Random random(run_seed() * 1000003 + static_cast<std::uint64_t>(index) * 2 + (kind_ == "attention" ? 0 : 1) + (kind_ == "product" ? 1U << 30 : 0));
     replay_ = fmt::format("BURIN_SEED={} BURIN_CASE={}:{} test_fuzz --gtest_filter='Differential.*'", run_seed(), kind_, index);
     announce(replay_ + " (while generating)\n");
     try {
@@ -395,6 +396,7 @@ class Fuzzer {
   std::string kind_;
   Generator generate_;
   Coverage& coverage_;
+  int graphs_;  ///< of a run that is not scaled
   std::vector<Isa> instruction_sets_ = instruction_sets();
   std::string replay_, text_;
   int failures_ = 0;
@@ -432,6 +434,13 @@ TEST(Differential, Reproducers) {
     Fuzzer(attention ? "attention" : "elementwise", nullptr, coverage).run_file(entry.path());
   }
   EXPECT_GT(files, 0) << "no reproducer in " << folder;
+}
+
+TEST(Differential, Product) {
+  Coverage coverage;
+  declare_product_features(coverage);
+  declare_run_features(coverage);
+  Fuzzer("product", generate_product, coverage, kProducts).run();
 }
 
 TEST(Differential, Elementwise) {

@@ -26,9 +26,12 @@ struct GeneratedGraph {
 GeneratedGraph generate_attention(Random& random);
 /// Trees of element-wise operations, reductions over the last axis, and normalizations.
 GeneratedGraph generate_elementwise(Random& random);
+/// A product of an activation with a constant weight, and element-wise operations behind it.
+GeneratedGraph generate_product(Random& random);
 
 /// The values of the feature axes that a run must have seen.
 void declare_attention_features(Coverage& coverage);
 void declare_elementwise_features(Coverage& coverage);
+void declare_product_features(Coverage& coverage);
 
 }  // namespace burin::testing

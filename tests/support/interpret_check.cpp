@@ -40,6 +40,22 @@ std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbol
   return inputs;
 }
 
+Graph parse_with_weights(const std::string& text) {
+  Graph graph = parse_graph(text);
+  const std::vector<Tensor> contents = random_inputs(graph, small_symbols(graph), 17);
+  std::vector<ValueId> inputs;
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
+    Value& value = graph.value(graph.inputs[i]);
+    if (value.name.starts_with('w'))
+      value.constant = contents[i];
+    else
+      inputs.push_back(graph.inputs[i]);
+  }
+  graph.inputs = inputs;
+  verify(graph);
+  return graph;
+}
+
 double relative_difference(const Tensor& expected, const Tensor& actual) {
   constexpr double infinite = std::numeric_limits<double>::infinity();
   if (expected.precision() != actual.precision() || expected.dims() != actual.dims())

@@ -20,6 +20,9 @@ SymbolValues small_symbols(const Graph& graph);
 std::vector<Tensor> random_inputs(const Graph& graph, const SymbolValues& symbols,
                                   std::uint32_t seed = 1);
 
+/// Parses a graph whose inputs named w.. become constants with random contents.
+Graph parse_with_weights(const std::string& text);
+
 /// The largest difference, relative to the largest magnitude of the expected tensor. Infinite where
 /// types, dimensions, NaNs or infinities differ.
 double relative_difference(const Tensor& expected, const Tensor& actual);

@@ -222,6 +222,18 @@ TEST(TokenizeAttention, SharedKeysAreTakenInTwice) {
   EXPECT_EQ(input_shapes(body(t, 1)), "[B,S,8] [B,T,8]") << "keys and values are one input";
 }
 
+TEST(TokenizeAttention, QueriesThatAreTheKeysAreTwoInputs) {
+  const auto t = run(R"(graph @self(%x: f32[B,S,8]) {
+    %kt = transpose %x, perm=[0,2,1]
+    %0 = matmul %x, %kt
+    %p = softmax %0, axis=2
+    %o = matmul %p, %x
+    return %o
+  })");
+  EXPECT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,S,8] [B,S,8]") << "one for the queries, one for the rest";
+}
+
 TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
   const auto reason = [](const std::string& between, const std::string& output = "") {
     const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,S], %v: f32[B,S,8], %s: f32[B,S,1]) {
