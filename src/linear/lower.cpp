@@ -181,23 +181,29 @@ class Lowering {
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = axes_.axes[schedule_.lane_axis].extent;
     if (schedule_.row_axis)
-      block = open_loop(*block, row_block_variable(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_block, true, false);
+      block = open_loop(*block, row_groups(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_group, true, false);
     block = open_lane_blocks(block, lane, extent);
+    if (schedule_.row_axis) block = open_blocks_of_group(block, row_groups(), row_blocks(), schedule_.row_group, schedule_.row_block);
     const Expr start = Expr::symbol(outer);
     // The last group may hold blocks behind the end.
     const bool whole = body_.facts.proves_divides(std::max(schedule_.lane_group, schedule_.lane_block), extent);
     return open_loop(*block, lane, start, block_end(start, schedule_.lane_block, extent, whole), 1, false, true);
   }
 
-  /// The blocks of the lane axis, in groups where other axes go inside of these. A group is always whole: blocks that
-  /// begin behind the end are empty.
+  /// The blocks of the lane axis, in groups where other axes go inside of these.
   Block* open_lane_blocks(Block* block, const std::string& lane, const Expr& extent) {
     const std::string blocks = lane + ".b", groups = lane + ".g";
     if (schedule_.lane_group == 0) return open_loop(*block, blocks, 0, extent, schedule_.lane_block, true, false);
     block = open_loop(*block, groups, 0, extent, schedule_.lane_group, true, false);
     for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
+    return open_blocks_of_group(block, groups, blocks, schedule_.lane_group, schedule_.lane_block);
+  }
+
+  /// A group is always whole: blocks that begin behind the end are empty.
+  Block* open_blocks_of_group(Block* block, const std::string& groups, const std::string& blocks, std::int64_t group,
+                              std::int64_t step) {
     const Expr start = Expr::symbol(groups);
-    return open_loop(*block, blocks, start, start + schedule_.lane_group, schedule_.lane_block, true, false);
+    return open_loop(*block, blocks, start, start + group, step, true, false);
   }
 
   /// A kernel without a parallel axis still is a phase: one item of work.
@@ -223,13 +229,14 @@ class Lowering {
     return whole ? start + block : min(start + block, extent);
   }
 
-  std::string row_block_variable() const { return var(*schedule_.row_axis) + ".b"; }
+  std::string row_groups() const { return var(*schedule_.row_axis) + ".g"; }
+  std::string row_blocks() const { return var(*schedule_.row_axis) + ".b"; }
 
   Block* open_axis(Block& parent, AxisId a) {
     if (a == schedule_.row_axis) {
-      const Expr start = Expr::symbol(row_block_variable());
+      const Expr start = Expr::symbol(row_blocks());
       return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, axes_.axes[a].extent,
-                                                        body_.facts.proves_divides(schedule_.row_block, axes_.axes[a].extent)),
+                                                        body_.facts.proves_divides(schedule_.row_group, axes_.axes[a].extent)),
                        1, false, false);
     }
     return open_loop(parent, var(a), 0, axes_.axes[a].extent, 1, false, is_lane(a));

@@ -13,6 +13,9 @@ namespace burin {
 namespace {
 
 constexpr std::size_t kScratchAlignment = 64;
+/// Workers take turns in chunks of neighbouring items. Items differ (the last block of rows is shorter, the first rows
+/// of a causal mask are cheaper), mostly along the outermost axis, so that one chunk for each worker would be uneven.
+constexpr std::int64_t kChunksPerWorker = 4;
 
 struct AlignedFree {
   void operator()(std::byte* p) const { std::free(p); }
@@ -116,10 +119,14 @@ void Invocation::State::run_range(const Kernel::Phase& phase, int worker, int ac
   arguments.parameters = registers.data();
   arguments.pointers = pointers.data();
   arguments.worker_scratch = (lent_scratch.empty() ? scratch.get() : lent_scratch.data()) + static_cast<std::size_t>(worker) * worker_stride;
-  // An even split; the products stay far below overflow: work is bounded by the tensors' sizes.
-  arguments.begin = work / active * worker + std::min<std::int64_t>(worker, work % active);
-  arguments.end = arguments.begin + work / active + (worker < work % active ? 1 : 0);
-  phase.code->function()(&arguments);
+  const std::int64_t chunks = active == 1 ? 1 : std::min<std::int64_t>(work, std::int64_t{active} * kChunksPerWorker);
+  // Where chunk c begins; the products stay far below overflow: work is bounded by the tensors' sizes.
+  const auto first = [&](std::int64_t c) { return work / chunks * c + std::min(c, work % chunks); };
+  for (std::int64_t c = worker; c < chunks; c += active) {
+    arguments.begin = first(c);
+    arguments.end = first(c + 1);
+    phase.code->function()(&arguments);
+  }
 }
 
 Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : state_(std::make_unique<State>()) {

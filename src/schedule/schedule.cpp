@@ -18,12 +18,11 @@ constexpr std::int64_t kElementwiseBlock = 16384;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
-/// Rows of one item of work of a product with a weight come in multiples of this: whole tiles of 8, 6 and 4.
+/// Rows of one item of work of a product with a weight: whole tiles of 8, 6 and 4, few enough to keep threads even.
 constexpr std::int64_t kRowBlock = 48;
-/// The most of them: beyond, the weight is read so seldom that it does not show.
-constexpr std::int64_t kMostRowBlocks = 4;
-/// Panels of columns that keep threads even without many blocks of rows.
-constexpr std::int64_t kManyPanels = 8;
+/// Rows that go together: a weight, which mostly comes from far away, is read once for all of them, panel by panel, and
+/// they are read again for each panel, from a cache.
+constexpr std::int64_t kRowGroup = 10 * kRowBlock;
 
 /// Blocks of lanes after which the axes come that share a matrix: few, so that their part of the matrix stays in a cache;
 /// more than one, because whatever does not share it (keys and values of a head) is read again for each group.
@@ -163,7 +162,8 @@ class Scheduler {
       if (a == schedule_.lane_axis || !is_common(a)) continue;
       if (schedule_.row_axis) schedule_.parallel.push_back(*schedule_.row_axis);
       schedule_.row_axis = a;
-      schedule_.row_block = kRowBlock;  // more, once the columns' blocks are chosen
+      schedule_.row_block = kRowBlock;
+      schedule_.row_group = kRowGroup;
     }
   }
 
@@ -173,17 +173,6 @@ class Scheduler {
     std::vector<std::int64_t> all;
     for (; rows >= 1; --rows) all.push_back(rows);
     return all;
-  }
-
-  /// Each block of rows reads the whole weight, so it is as large as lets the rows stay in half of the second cache.
-  std::int64_t row_block() const {
-    const auto columns = axes_.axes[schedule_.lane_axis].extent.as_constant();
-    Expr depth = 1;
-    for (AxisId a : axes_.reduced[products_.front()]) depth *= axes_.axes[a].extent;
-    if (!columns || !depth.as_constant() || *columns < kManyPanels * schedule_.lane_block) return kRowBlock;
-    const std::int64_t row_bytes = *depth.as_constant() * static_cast<std::int64_t>(sizeof(float));
-    const std::int64_t rows = target_.l2_bytes / 2 / std::max<std::int64_t>(row_bytes, 1);
-    return kRowBlock * std::clamp<std::int64_t>(rows / kRowBlock, 1, kMostRowBlocks);
   }
 
   void choose_tiles() {
@@ -203,7 +192,6 @@ class Scheduler {
     schedule_.transposed_rows = {lanes, 1};
     if (schedule_.lanes_outside)
       schedule_.lane_block = products_.empty() && anchors_.empty() ? kElementwiseBlock : schedule_.lane_steps.front();
-    if (schedule_.row_axis) schedule_.row_block = row_block();
     if (!schedule_.parallel_inside.empty()) schedule_.lane_group = kBlocksInGroup * schedule_.lane_block;
     if (products_.size() >= 2) {
       schedule_.softmax_form = options_.softmax_form.value_or(SoftmaxForm::score_rows);
@@ -263,7 +251,10 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("parallel_inside", names(parallel_inside));
     out.emplace_back("lane_group", fmt::format("{}", lane_group));
   }
-  if (row_axis) out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
+  if (row_axis) {
+    out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
+    out.emplace_back("row_group", fmt::format("{}", row_group));
+  }
   if (softmax_form == SoftmaxForm::online) out.emplace_back("key_block", fmt::format("{}", key_block));
   return out;
 }

@@ -35,6 +35,7 @@ struct Schedule {
   std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first
   std::optional<AxisId> row_axis;   ///< its blocks are parallel, too; inside of one its elements are tiled as rows
   std::int64_t row_block = 0;
+  std::int64_t row_group = 0;       ///< rows for which each panel of columns is read once; a multiple of row_block
   std::vector<AxisId> parallel;     ///< outermost first, without the lane axis
   std::vector<AxisId> parallel_inside;  ///< the same, inside of groups of blocks of lanes
   std::int64_t lane_group = 0;          ///< elements of the lane axis in such a group; a multiple of lane_block

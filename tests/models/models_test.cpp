@@ -11,6 +11,8 @@
 #include "burin/onnx.h"
 #include "host/data_set.h"
 #include "host/model.h"
+#include "tests/support/random.h"
+#include "tests/support/resident_memory.h"
 
 namespace burin {
 namespace {
@@ -78,6 +80,31 @@ TEST_P(WholeModel, AgreesWithStoredOutputs) {
     EXPECT_EQ(model->report().attentions_carved, model->report().attentions_total);
     EXPECT_EQ(model->statistics().interpreted, std::vector<std::string>{});
     expect_stored_outputs(*model, GetParam().data);
+  }
+}
+
+/// A length that was never seen costs no code, no primitive and no memory.
+TEST(RandomLengths, LeaveNothingBehind) {
+  constexpr std::int64_t kLongest = 128;
+  host::Model model(load_onnx(fs::path(BURIN_TEST_DIR) / "data" / "demo" / "demo.onnx"), {});
+  const auto run = [&](std::int64_t length) {
+    std::vector<Tensor> inputs;
+    for (std::size_t i = 0; i < model.graph().inputs.size(); ++i)
+      inputs.push_back(Tensor::from_i64({1, length}, std::vector<std::int64_t>(static_cast<std::size_t>(length), 1)));
+    model.run(inputs);
+  };
+  run(kLongest);
+  const CodegenStatistics code = codegen_statistics();
+  const std::uint64_t primitives = model.statistics().primitives_created;
+  const std::int64_t resident = testing::resident_bytes();
+  testing::Random random(7);
+  for (int i = 0; i < 500; ++i) run(random.between(1, kLongest));
+  const std::int64_t grown = testing::resident_bytes() - resident;
+  EXPECT_EQ(codegen_statistics().events, code.events);
+  EXPECT_EQ(codegen_statistics().bytes, code.bytes);
+  EXPECT_EQ(model.statistics().primitives_created, primitives);
+  if (testing::kMemoryIsGivenBack) {
+    EXPECT_LE(grown, 1 << 20);
   }
 }
 
