@@ -183,7 +183,9 @@ class Lowering {
     if (schedule_.row_axis)
       block = open_loop(*block, row_groups(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_group, true, false);
     block = open_lane_blocks(block, lane, extent);
-    if (schedule_.row_axis) block = open_blocks_of_group(block, row_groups(), row_blocks(), schedule_.row_group, schedule_.row_block);
+    if (schedule_.row_axis)
+      block = open_blocks_of_group(block, row_groups(), row_blocks(), axes_.axes[*schedule_.row_axis].extent,
+                                   schedule_.row_group, schedule_.row_block);
     const Expr start = Expr::symbol(outer);
     // The last group may hold blocks behind the end.
     const bool whole = body_.facts.proves_divides(std::max(schedule_.lane_group, schedule_.lane_block), extent);
@@ -196,14 +198,14 @@ class Lowering {
     if (schedule_.lane_group == 0) return open_loop(*block, blocks, 0, extent, schedule_.lane_block, true, false);
     block = open_loop(*block, groups, 0, extent, schedule_.lane_group, true, false);
     for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
-    return open_blocks_of_group(block, groups, blocks, schedule_.lane_group, schedule_.lane_block);
+    return open_blocks_of_group(block, groups, blocks, extent, schedule_.lane_group, schedule_.lane_block);
   }
 
-  /// A group is always whole: blocks that begin behind the end are empty.
-  Block* open_blocks_of_group(Block* block, const std::string& groups, const std::string& blocks, std::int64_t group,
-                              std::int64_t step) {
-    const Expr start = Expr::symbol(groups);
-    return open_loop(*block, blocks, start, start + group, step, true, false);
+  /// All groups have as many blocks as the first one; in the last group those that begin behind the end are empty.
+  Block* open_blocks_of_group(Block* block, const std::string& groups, const std::string& blocks, const Expr& extent,
+                              std::int64_t group, std::int64_t step) {
+    const Expr start = Expr::symbol(groups), count = ceil_div(min(extent, group), step);
+    return open_loop(*block, blocks, start, start + count * step, step, true, false);
   }
 
   /// A kernel without a parallel axis still is a phase: one item of work.
