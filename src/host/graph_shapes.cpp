@@ -12,6 +12,7 @@ namespace burin::host {
 
 GraphShapes::GraphShapes(const Graph& graph, const std::vector<ValueId>& values)
     : graph_(graph),
+      determined_(bound_symbols(graph)),
       values_(values),
       binding_(graph.name, graph.symbols()),
       tape_(graph.symbols()),
@@ -21,7 +22,7 @@ GraphShapes::GraphShapes(const Graph& graph, const std::vector<ValueId>& values)
       known_(graph.value_count()) {
   for (const ValueId id : graph.inputs) binding_.add_input(graph.value(id).name, graph.value(id).shape);
   for (const Facts::Check& fact : graph.facts.checks())
-    if (uses_only({fact.left, fact.right}, bound_symbols(graph))) binding_.add_fact(fact);
+    if (uses_only({fact.left, fact.right}, determined_)) binding_.add_fact(fact);
   for (const ValueId id : values_) declare(id);
   registers_.resize(tape_.register_count());
   binding_registers_.resize(binding_.register_count());
@@ -41,7 +42,7 @@ void GraphShapes::declare(ValueId id) {
 }
 
 void GraphShapes::check_is_determined(ValueId id, const Expr& e) const {
-  if (!uses_only({e}, bound_symbols(graph_)))
+  if (!uses_only({e}, determined_))
     throw Error(fmt::format("value '{}': {} does not follow from the shapes of the model's inputs", graph_.value(id).name,
                             e.to_string()));
 }

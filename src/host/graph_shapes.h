@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ class GraphShapes {
   void evaluate_known(ValueId id);
 
   const Graph& graph_;
+  std::set<std::string> determined_;  ///< symbols that the shapes of the inputs determine
   std::vector<ValueId> values_;
   runtime::ShapeBinding binding_;
   Tape tape_;
