@@ -52,6 +52,12 @@ std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vecto
   return std::nullopt;
 }
 
+bool is_vector_of_columns(const Tensor& constant, const Expr& columns) {
+  if (constant.size() == 1) return true;
+  return !constant.dims().empty() && columns == Expr(constant.dims().back()) &&
+         constant.size() == constant.dims().back();
+}
+
 std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node) {
   const Value &left = graph.value(node.inputs[0]), &weight = graph.value(node.inputs[1]);
   if (!weight.constant || left.constant) return "a product of two activations, and no attention around it";
@@ -65,8 +71,7 @@ std::optional<std::string> why_product_is_left(const Graph& graph, const Node& n
     return "transposes or scales its operands";
   if (node.inputs.size() > 2 && node.inputs[2] != kNone) {
     const Value& bias = graph.value(node.inputs[2]);
-    const std::int64_t columns = dims[transposed ? 0 : 1];
-    if (!bias.constant || (bias.constant->size() != 1 && bias.constant->size() != columns))
+    if (!bias.constant || !is_vector_of_columns(*bias.constant, graph.value(node.outputs[0]).shape.back()))
       return "its bias is no constant vector";
   }
   return std::nullopt;

@@ -26,6 +26,9 @@ std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vecto
 /// length of the sums; columns fill at least one vector.
 std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node);
 
+/// One number, or one a column: not as many in another dimension ([N,1] is one a row).
+bool is_vector_of_columns(const Tensor& constant, const Expr& columns);
+
 /// Columns below which a product's vectors are mostly empty.
 inline constexpr std::int64_t kFewColumns = 16;
 

@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <set>
-#include <string>
 
 #include <fmt/format.h>
 
@@ -21,13 +19,6 @@ namespace {
 struct Match {
   std::vector<NodeId> nodes;
 };
-
-/// One number, or one a column.
-bool is_vector_of_columns(const Tensor& constant, const Expr& columns) {
-  if (constant.size() == 1) return true;
-  return !constant.dims().empty() && columns == Expr(constant.dims().back()) &&
-         constant.size() == constant.dims().back();
-}
 
 /// The constant without leading dimensions of one element.
 Tensor without_leading_ones(const Tensor& constant) {
@@ -48,7 +39,7 @@ class ProductMatcher {
     for (std::size_t at = 0; at < order_.size(); ++at) {
       const Node& node = graph_.node(order_[at]);
       if (node.op != OpKind::MatMul && node.op != OpKind::Gemm) continue;
-      if (const auto reason = why_left(node)) {
+      if (const auto reason = why_product_is_left(graph_, node)) {
         report.rejected.push_back({{name_of(graph_, order_[at])}, *reason});
         continue;
       }
@@ -58,15 +49,6 @@ class ProductMatcher {
   }
 
  private:
-  std::optional<std::string> why_left(const Node& node) const {
-    if (auto reason = why_product_is_left(graph_, node)) return reason;
-    // As many numbers as columns may be one a row: [N,1].
-    if (node.inputs.size() > 2 && node.inputs[2] != kNone &&
-        !is_vector_of_columns(*graph_.value(node.inputs[2]).constant, graph_.value(node.outputs[0]).shape.back()))
-      return "its bias is no constant vector";
-    return std::nullopt;
-  }
-
   Match grow(std::size_t at) {
     Match match{{order_[at]}};
     std::set<ValueId> values = {graph_.node(order_[at]).outputs[0]};
