@@ -18,7 +18,7 @@ void compile_graph(benchmark::State& state, const Graph& body) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (Mask mask : {Mask::none, Mask::full})
+  for (Mask mask : kMasks)
     benchmark::RegisterBenchmark((std::string("compile/f32/attention/mask:") + to_string(mask)).c_str(),
                                  [mask](benchmark::State& s) { compile_graph(s, attention(kAttentionShapes[1], mask, true)); });
   for (const std::string& kind : elementwise_kinds())

@@ -1,5 +1,7 @@
-// Attention: GFLOP/s counts 4*B*H*S*S*D. Names: sdpa/f32/dynamic/B1_S384_H12_D64/mask:full/threads:1; the chains of
-// cheap operations between the products: .../mask:none/chain:add_mul/threads:1.
+// Attention: GFLOP/s counts 4*B*H*S*K*D. Names:
+// sdpa/f32/dynamic/B1_S384_H12_D64/mask:full/threads:1, with another number of keys and heads of K
+// and V: B1_S384_K77_H12_KV4_D64; with operations between the products:
+// .../mask:none/chain:add_mul/threads:1.
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -10,27 +12,74 @@
 namespace {
 
 using namespace burin::bench;
+using Chain = std::vector<std::string>;
 
-void register_attention(const AttentionShape& s, Mask mask, bool dynamic, int threads, const std::vector<std::string>& chain = {}) {
+// Shapes that no decision was made for.
+constexpr std::int64_t kHeadSizes[] = {24, 40, 72, 80, 96, 128, 256};
+constexpr std::int64_t kSequences[] = {1, 7, 17, 33, 61, 197, 257, 499, 777, 1333, 2049};
+constexpr AttentionShape kCross[] = {
+    {.batch = 1, .sequence = 128, .heads = 12, .head_size = 64, .keys = 1500},
+    {.batch = 1, .sequence = 1024, .heads = 10, .head_size = 64, .keys = 77},
+    {.batch = 1, .sequence = 61, .heads = 12, .head_size = 64, .keys = 777},
+    {.batch = 1, .sequence = 1500, .heads = 12, .head_size = 64, .keys = 384},
+    {.batch = 1, .sequence = 4096, .heads = 8, .head_size = 40, .keys = 77}};
+constexpr AttentionShape kGrouped[] = {
+    {.batch = 1, .sequence = 128, .heads = 14, .head_size = 64, .kv_heads = 2},
+    {.batch = 1, .sequence = 384, .heads = 12, .head_size = 64, .kv_heads = 4},
+    {.batch = 1, .sequence = 384, .heads = 12, .head_size = 64, .kv_heads = 1},
+    {.batch = 1, .sequence = 1024, .heads = 32, .head_size = 64, .kv_heads = 8}};
+
+std::string name_of(const AttentionShape& s) {
+  return fmt::format("B{}_S{}{}_H{}{}_D{}", s.batch, s.sequence,
+                     s.keys == s.sequence ? "" : fmt::format("_K{}", s.keys), s.heads,
+                     s.kv_heads == s.heads ? "" : fmt::format("_KV{}", s.kv_heads), s.head_size);
+}
+
+void register_attention(const AttentionShape& s, Mask mask, bool dynamic, int threads,
+                        const Chain& chain = {}) {
   const std::string suffix = chain.empty() ? "" : fmt::format("/chain:{}", fmt::join(chain, "_"));
-  const std::string name = fmt::format("sdpa/f32/{}/B{}_S{}_H{}_D{}/mask:{}{}/threads:{}", dynamic ? "dynamic" : "static", s.batch,
-                                       s.sequence, s.heads, s.head_size, to_string(mask), suffix, threads);
+  const std::string name =
+      fmt::format("sdpa/f32/{}/{}/mask:{}{}/threads:{}", dynamic ? "dynamic" : "static", name_of(s),
+                  to_string(mask), suffix, threads);
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    Problem problem(attention(s, mask, dynamic, chain), {{"B", s.batch}, {"S", s.sequence}}, threads);
+    Problem problem(attention(s, mask, dynamic, chain), attention_symbols(s), threads);
     for (auto _ : state) problem.run();
-    state.counters["GFLOP/s"] = benchmark::Counter(attention_flops(s) * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+    state.counters["GFLOP/s"] = benchmark::Counter(attention_flops(s) * 1e-9,
+                                                   benchmark::Counter::kIsIterationInvariantRate);
   })->UseRealTime();
+}
+
+/// The shapes of the table, with all that is compared at them.
+void register_table() {
+  for (const AttentionShape& s : kAttentionShapes) {
+    for (Mask mask : kMasks)
+      for (int threads : {1, 2}) register_attention(s, mask, true, threads);
+    register_attention(s, Mask::none, false, 1);
+    register_attention(s, Mask::none, true, 1, {"div", "tanh", "mul"});
+  }
+}
+
+void register_other_shapes() {
+  for (std::int64_t head_size : kHeadSizes)
+    register_attention({1, 384, 12, head_size}, Mask::none, true, 1);
+  for (std::int64_t sequence : kSequences)
+    for (int threads : {1, 2}) register_attention({1, sequence, 12, 64}, Mask::none, true, threads);
+  for (const AttentionShape& s : kCross) register_attention(s, Mask::none, true, 1);
+  for (const AttentionShape& s : kGrouped) register_attention(s, Mask::none, true, 1);
+}
+
+void register_chains() {
+  for (const Chain& chain :
+       {Chain{"add"}, {"mul", "relu"}, {"add", "abs", "mul"}, {"neg", "add", "relu", "mul"}})
+    register_attention(kAttentionShapes[2], Mask::none, true, 1, chain);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const AttentionShape& s : kAttentionShapes)
-    for (Mask mask : {Mask::none, Mask::key, Mask::full})
-      for (int threads : {1, 2}) register_attention(s, mask, true, threads);
-  for (const AttentionShape& s : kAttentionShapes) register_attention(s, Mask::none, false, 1);
-  const std::vector<std::vector<std::string>> chains = {{"add"}, {"mul", "relu"}, {"add", "abs", "mul"}, {"neg", "add", "relu", "mul"}};
-  for (const auto& chain : chains) register_attention(kAttentionShapes[2], Mask::none, true, 1, chain);
+  register_table();
+  register_other_shapes();
+  register_chains();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

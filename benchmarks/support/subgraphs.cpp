@@ -12,49 +12,79 @@ using Ints = std::vector<std::int64_t>;
 
 ValueId transpose(GraphBuilder& b, ValueId x, Ints perm) { return b.op(OpKind::Transpose, {x}, {{"perm", std::move(perm)}}); }
 
-ValueId cheap_op(GraphBuilder& b, const std::string& name, ValueId x) {
+ValueId chain_op(GraphBuilder& b, const std::string& name, ValueId x) {
   constexpr float kAddend = 0.25F, kFactor = 1.5F;
   if (name == "add") return b.op(OpKind::Add, {x, b.scalar(kAddend)});
   if (name == "mul") return b.op(OpKind::Mul, {x, b.scalar(kFactor)});
+  if (name == "div") return b.op(OpKind::Div, {x, b.scalar(kFactor)});
   if (name == "relu") return b.op(OpKind::Relu, {x});
   if (name == "abs") return b.op(OpKind::Abs, {x});
   if (name == "neg") return b.op(OpKind::Neg, {x});
+  if (name == "tanh") return b.op(OpKind::Tanh, {x});
   throw Error("unknown operation of a chain: " + name);
 }
 
 Tensor random_tensor(const Dims& dims, std::mt19937_64& random) {
   Tensor t = Tensor::zeros(Precision::f32, dims);
   std::normal_distribution<float> normal;
-  for (std::int64_t i = 0; i < t.size(); ++i) t.mutable_as<float>()[i] = normal(random);
+  // The numbers of large tensors repeat: to draw all of them takes longer than to use them.
+  constexpr std::int64_t kDrawn = 1 << 20;
+  float* const data = t.mutable_as<float>();
+  for (std::int64_t i = 0; i < t.size(); ++i)
+    data[i] = i < kDrawn ? normal(random) : data[i - kDrawn];
   return t;
 }
 
 }  // namespace
 
-const char* to_string(Mask mask) { return mask == Mask::none ? "none" : mask == Mask::key ? "key" : "full"; }
+const char* to_string(Mask mask) {
+  switch (mask) {
+    case Mask::none: return "none";
+    case Mask::key: return "key";
+    case Mask::full: return "full";
+    case Mask::head: return "head";
+  }
+  throw Error("unknown mask");
+}
 
 Graph attention(const AttentionShape& s, Mask mask, bool dynamic, const std::vector<std::string>& chain) {
   GraphBuilder b("attention");
-  const Expr batch = dynamic ? Expr::symbol("B") : Expr(s.batch), sequence = dynamic ? Expr::symbol("S") : Expr(s.sequence);
-  const Shape shape = {batch, sequence, s.heads, s.head_size};
-  const ValueId q = b.input("q", Precision::f32, shape), k = b.input("k", Precision::f32, shape),
-                v = b.input("v", Precision::f32, shape);
-  ValueId x = b.op(OpKind::MatMul, {transpose(b, q, {0, 2, 1, 3}), transpose(b, k, {0, 2, 3, 1})});
+  auto dimension = [&](const char* symbol, std::int64_t value) {
+    return dynamic ? Expr::symbol(symbol) : Expr(value);
+  };
+  const Expr batch = dimension("B", s.batch), sequence = dimension("S", s.sequence),
+             keys = s.keys == s.sequence ? sequence : dimension("K", s.keys);
+  const ValueId q = b.input("q", Precision::f32, {batch, sequence, s.heads, s.head_size}),
+                k = b.input("k", Precision::f32, {batch, keys, s.kv_heads, s.head_size}),
+                v = b.input("v", Precision::f32, {batch, keys, s.kv_heads, s.head_size});
+  auto repeat_heads = [&](ValueId x) {
+    if (s.kv_heads == s.heads) return x;
+    return b.op(OpKind::Repeat, {x}, {{"axis", std::int64_t{1}}, {"times", s.heads / s.kv_heads}});
+  };
+  const ValueId queries = transpose(b, q, {0, 2, 1, 3}),
+                transposed_keys = repeat_heads(transpose(b, k, {0, 2, 3, 1})),
+                values = repeat_heads(transpose(b, v, {0, 2, 1, 3}));
+  ValueId x = b.op(OpKind::MatMul, {queries, transposed_keys});
   x = b.op(OpKind::Mul, {x, b.scalar(1.0F / std::sqrt(static_cast<float>(s.head_size)))});
-  for (const std::string& name : chain) x = cheap_op(b, name, x);
+  for (const std::string& name : chain) x = chain_op(b, name, x);
   if (mask != Mask::none) {
-    const Shape mask_shape = {batch, 1, mask == Mask::key ? Expr(1) : sequence, sequence};
+    const Shape mask_shape = {batch, mask == Mask::head ? s.heads : 1,
+                              mask == Mask::key ? Expr(1) : sequence, keys};
     x = b.op(OpKind::Add, {x, b.input("mask", Precision::f32, mask_shape)});
   }
   x = b.op(OpKind::Softmax, {x}, {{"axis", std::int64_t{3}}});
-  x = b.op(OpKind::MatMul, {x, transpose(b, v, {0, 2, 1, 3})});
+  x = b.op(OpKind::MatMul, {x, values});
   b.output(transpose(b, x, {0, 2, 1, 3}));
   return b.build();
 }
 
+std::map<std::string, std::int64_t> attention_symbols(const AttentionShape& s) {
+  return {{"B", s.batch}, {"S", s.sequence}, {"K", s.keys}};
+}
+
 double attention_flops(const AttentionShape& s) {
-  return 4.0 * static_cast<double>(s.batch * s.heads) * static_cast<double>(s.sequence) * static_cast<double>(s.sequence) *
-         static_cast<double>(s.head_size);
+  return 4.0 * static_cast<double>(s.batch * s.heads) * static_cast<double>(s.sequence) *
+         static_cast<double>(s.keys) * static_cast<double>(s.head_size);
 }
 
 const std::vector<std::string>& elementwise_kinds() {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -10,20 +11,28 @@
 
 namespace burin::bench {
 
-/// An attention problem: inputs of layout [B, S, H, D].
+/// An attention problem: Q is [B, S, H, D], K and V are [B, keys, kv_heads, D].
 struct AttentionShape {
   std::int64_t batch, sequence, heads, head_size;
+  std::int64_t keys = sequence;
+  std::int64_t kv_heads = heads;  ///< divides heads
 };
 inline constexpr std::array<AttentionShape, 6> kAttentionShapes = {
     {{1, 32, 12, 64}, {1, 128, 12, 64}, {1, 384, 12, 64}, {1, 1024, 10, 64}, {1, 1500, 20, 64}, {1, 4096, 8, 40}}};
 
-enum class Mask : std::uint8_t { none, key, full };
+/// What is added to the scores: nothing, [B, 1, 1, keys], [B, 1, S, keys], [B, H, S, keys].
+enum class Mask : std::uint8_t { none, key, full, head };
+inline constexpr std::array kMasks = {Mask::none, Mask::key, Mask::full, Mask::head};
 const char* to_string(Mask mask);
 
-/// Scaled dot-product attention. Dynamic: batch and sequence are symbols; static: all dimensions are numbers.
-/// `chain`: cheap element-wise operations between scale and softmax, of "add", "mul", "relu", "abs", "neg".
+/// Scaled dot-product attention. Dynamic: batch, sequence and number of keys are symbols (one
+/// symbol where there are as many keys as queries); static: all dimensions are numbers. `chain`:
+/// element-wise operations between scale and softmax, of "add", "mul", "div", "relu", "abs", "neg",
+/// "tanh".
 Graph attention(const AttentionShape& shape, Mask mask, bool dynamic, const std::vector<std::string>& chain = {});
-/// 4 * B * H * S * S * D
+/// Of its symbols.
+std::map<std::string, std::int64_t> attention_symbols(const AttentionShape& shape);
+/// 4 * B * H * S * keys * D
 double attention_flops(const AttentionShape& shape);
 
 /// The chains of element-wise operations, over [M, N] (and [N] for bias and scale).
