@@ -1,63 +1,80 @@
 #!/usr/bin/env python3
-"""Burin beside a peer on the same work, in the same minutes: a Markdown table of best times and ratios.
+"""Burin beside a yardstick and its peers on the same work, in the same minutes: Markdown tables and plots.
 
-Usage: compare.py --bin build/release/bin --peers PEERS.py --python V/bin/python [--threads 1] [--seconds 1]
-PEERS.py is a script that times the peers (one JSON object a line: peer, shape, best_us, median_us; sub-commands
-`sdpa --mask M --shape B,S,H,D` and `eltwise`). A peer's call overhead is what its smallest element-wise problem takes.
-A ratio above 1 means that Burin is faster.
+Usage: V/bin/python compare.py --bin build/release/bin [--peers PEERS.py] [--yardstick LIMIT.py] [--models FOLDER]
+                               [--sections NAME ...] [--rounds 3] [--seconds 1] [--out FOLDER]
+
+All sections are measured once a round, in turn; of the rounds the best time and the median of the medians are shown, and
+ratios are those of best times. Where a figure is to be reached, it stands beside the one measured. FOLDER receives
+tables.md and the plots; without --out the tables are printed only.
+
+Peers and yardstick run with the interpreter that runs this script; what it does not have (openvino, onnxruntime, torch;
+matplotlib for the plots) is left out, and so are the columns of a script that is not given. Both scripts print one JSON
+object a line:
+  PEERS.py      peer, shape, best_us, median_us; sub-commands `sdpa --mask M [--shape B,S,H,D]` and `eltwise [--static]`,
+                which adds kind. A call through a peer's Python interface costs what its smallest element-wise problem
+                (1 x 16) takes; all times of peers are net of that.
+  LIMIT.py      for the kinds it is called with: `f32`, `avx2`: shape, best_gflops, median_gflops; `eltwise`: chain, M, N,
+                best_us, median_us. One thread.
+  FOLDER        of models: see models.py.
 """
-import argparse, json, re, statistics, subprocess
+import argparse, datetime, importlib.metadata, re, sys
 
-SDPA_SHAPES = [(1, 128, 12, 64), (1, 384, 12, 64), (1, 1024, 10, 64)]
-ELTWISE_SHAPES = [(64, 768), (1024, 3072)]
-ROUNDS = 3
+from comparison import attention, elementwise, overhead, whole_models
+from comparison.report import Report
+from comparison.tools import Tools
+
+# Those with a yardstick first, so that they follow it closely.
+SECTIONS = (attention.Sdpa, attention.Avx2, elementwise.Eltwise, attention.Masks, attention.Shapes, attention.Threads, overhead.Calls,
+            overhead.Compile, whole_models.Models)
+PACKAGES = ('openvino', 'onnxruntime', 'torch')
 
 
-def lines(command):
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in out.splitlines() if line.startswith('{')]
+def processor():
+    match = re.search(r'model name\s*:\s*(.*)', open('/proc/cpuinfo').read())
+    return match[1] if match else 'unknown processor'
 
 
-def burin(binary, name, seconds):
-    """Best and median microseconds of one benchmark: of its repetitions."""
-    out = subprocess.run(['taskset', '-c', '0', binary, f'--benchmark_filter=^{re.escape(name)}/', '--benchmark_format=json',
-                          '--benchmark_repetitions=7', f'--benchmark_min_time={seconds / 7}'], capture_output=True, text=True, check=True).stdout
-    runs = [b['real_time'] / 1e3 for b in json.loads(out)['benchmarks'] if b['run_type'] == 'iteration']
-    return min(runs), statistics.median(runs)
+def installed():
+    for package in PACKAGES:
+        try: yield f'{package} {importlib.metadata.version(package)}'
+        except importlib.metadata.PackageNotFoundError: pass
+
+
+def make_sections(a):
+    chosen = [s for s in SECTIONS if s.NAME in a.sections]
+    if not a.models: chosen = [s for s in chosen if s is not whole_models.Models]
+    return [s(a.models, a.bin, a.seconds, a.pairs) if s is whole_models.Models else s() for s in chosen]
+
+
+def measure(sections, tools, rounds):
+    kinds = [kind for s in sections for kind in s.yardsticks]
+    for i in range(rounds):
+        now = [s for s in sections if i < getattr(s, 'ROUNDS', rounds)]
+        print(f'round {i + 1} of {rounds}: yardstick', file=sys.stderr)
+        yardstick = tools.yardstick(kinds)
+        for section in now:
+            print(f'round {i + 1} of {rounds}: {section.NAME}', file=sys.stderr)
+            section.measure(tools, yardstick)
 
 
 def main():
+    names = [s.NAME for s in SECTIONS]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ('--bin', '--peers', '--python'): parser.add_argument(name, required=True)
-    parser.add_argument('--threads', type=int, default=1)
-    parser.add_argument('--seconds', type=float, default=1.0)
+    parser.add_argument('--bin', required=True, help='folder of the built benchmarks')
+    for name in ('--peers', '--yardstick', '--models', '--out'): parser.add_argument(name)
+    parser.add_argument('--sections', nargs='+', default=names, choices=names, metavar='NAME', help='of ' + ', '.join(names))
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--seconds', type=float, default=1.0, help='of each engine for each row and round')
+    parser.add_argument('--pairs', type=int, default=5, help='of each whole model')
     a = parser.parse_args()
-    peer = lambda *words: lines(['taskset', '-c', '0', a.python, a.peers, *words, '--threads', str(a.threads), '--seconds', str(a.seconds)])
-    small = [r for r in peer('eltwise') if r['shape'] == [1, 16]]
-    overhead = {r['kind']: r['best_us'] for r in small}
-    call = min(overhead.values())
-    print(f'Peer: openvino, net of a call overhead of {call:.0f} us (element-wise: of each chain at 1 x 16).\n')
-    print('| Work | Burin best / median us | Peer best / median us | Ratio of best |\n|---|---|---|---|')
-
-    def row(work, mine, theirs, less):
-        print(f'| {work} | {mine[0]:.1f} / {mine[1]:.1f} | {theirs[0] - less:.1f} / {theirs[1] - less:.1f} | {(theirs[0] - less) / mine[0]:.2f} |', flush=True)
-
-    best = lambda pairs: (min(p[0] for p in pairs), statistics.median(p[1] for p in pairs))
-    for mask in ('none', 'full'):
-        for b, s, h, d in SDPA_SHAPES:
-            name = f'sdpa/f32/dynamic/B{b}_S{s}_H{h}_D{d}/mask:{mask}/threads:{a.threads}'
-            mine, theirs = [], []
-            for _ in range(ROUNDS):
-                mine.append(burin(f'{a.bin}/bench_sdpa', name, a.seconds))
-                r = peer('sdpa', '--mask', mask, '--peer', 'openvino', '--shape', f'{b},{s},{h},{d}')[0]
-                theirs.append((r['best_us'], r['median_us']))
-            row(f'attention {b},{s},{h},{d}, mask {mask}', best(mine), best(theirs), call)
-    peers_eltwise = peer('eltwise')
-    for r in peers_eltwise:
-        m, n = r['shape']
-        if (m, n) not in ELTWISE_SHAPES: continue
-        name = f'eltwise/f32/dynamic/{r["kind"]}/M{m}_N{n}/threads:1'
-        row(f'{r["kind"]} {m} x {n}', burin(f'{a.bin}/bench_eltwise', name, a.seconds), (r['best_us'], r['median_us']), overhead[r['kind']])
+    report, sections = Report(a.out), make_sections(a)
+    report.text(f'{processor()}, {datetime.date.today()}; {", ".join(installed()) or "no peers"}; {a.rounds} rounds of {a.seconds} s.')
+    measure(sections, Tools(a.bin, a.peers, a.yardstick, a.seconds), a.rounds)
+    for section in sections:
+        report.text(f'## {section.TITLE}')
+        section.report(report)
+    report.write()
 
 
 if __name__ == '__main__':

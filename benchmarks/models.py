@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 """Whole models: Burin with and without carving beside ONNX Runtime and OpenVINO, as Markdown tables.
 
-Usage: models.py --models FOLDER --bin build/release/bin [--threads 1 2] [--only NAME ...] [--seconds 2]
+Usage: models.py --models FOLDER --bin build/release/bin [--threads 1 2] [--only NAME ...] [--where batch=1] [--seconds 2]
 FOLDER/models.json lists the models: name, file, inputs (name, dtype, dims, gen), bench_dims. The peers are the
 packages of the interpreter that runs this script (onnxruntime, openvino, numpy); one that does not import is left out.
 All times are milliseconds; a ratio above 1 means that Burin (tokenized, median) is faster. Each process is pinned to as
-many cores as it has threads. For each row half of the peers' calls come before Burin's and half behind them; the peers
-take turns call by call.
+many cores as it has threads. The peers and Burin run alternately, --pairs times, the peers among each other call by call;
+a ratio is the median of those of the pairs.
 """
-import argparse, json, os, pathlib, re, statistics, subprocess, sys, time
+import argparse, json, pathlib, re, statistics, subprocess, sys, time
+from typing import NamedTuple
 
-from compare import lines
+from comparison.tools import CommandFailed, json_lines, output, pinned
 
-PEERS = ('onnxruntime', 'openvino', 'openvino-standalone')
+PEERS = {'onnxruntime': 'ONNX Runtime', 'openvino': 'OpenVINO', 'openvino-standalone': 'OpenVINO stand-alone'}
 WARM_UP_CALLS, FEWEST_CALLS = 3, 5
 
 
@@ -153,12 +154,7 @@ class Peers:
         self.process.wait()
 
 
-# ---- tables ----
-
-def pinned(threads):
-    cores = sorted(os.sched_getaffinity(0))[:threads]
-    return ['taskset', '-c', ','.join(map(str, cores))]
-
+# ---- Burin ----
 
 def model_file(a, model):
     return str(pathlib.Path(a.models) / model['file'])
@@ -166,9 +162,8 @@ def model_file(a, model):
 
 def symbols(a, model, dims):
     """Value of each symbol of the file's shapes, which an exporter may have named otherwise than models.json does."""
-    out = subprocess.run([f'{a.bin}/burin', 'inspect', '--json', model_file(a, model)], capture_output=True, text=True, check=True).stdout
     values = {}
-    for text in json.loads(out)['inputs']:
+    for text in json.loads(output([f'{a.bin}/burin', 'inspect', '--json', model_file(a, model)]))['inputs']:
         name, shape = re.fullmatch(r'(.*): \w+\[(.*)\]', text).groups()
         spec = next(s for s in model['inputs'] if s['name'] == name)
         # A dimension that is an expression follows from others.
@@ -176,61 +171,92 @@ def symbols(a, model, dims):
     return values
 
 
-def burin(a, model, dims, threads):
+def burin(a, model, dims, threads, seconds):
     command = [*pinned(threads), f'{a.bin}/burin', 'bench', model_file(a, model), '--json',
-               '--threads', str(threads), '--seconds', str(a.seconds)]
+               '--threads', str(threads), '--seconds', str(seconds)]
     for name, value in symbols(a, model, dims).items(): command += ['--dim', f'{name}={value}']
     for spec in model['inputs']: command += burin_range(spec)
-    return lines(command)[0]
+    return json_lines(command)[0]
 
 
-class Table:
-    """Prints rows as they come; in the end the geometric means of the ratios."""
-    HEAD = ('Model', 'Dimensions', 'Burin best / median', 'stand-alone best / median', 'speedup', 'ONNX Runtime', 'ratio',
-            'OpenVINO', 'ratio', 'OpenVINO stand-alone', 'ratio')
+# ---- rows ----
 
-    def __init__(self):
-        self.ratios = {name: [] for name in ('speedup', *PEERS)}
-        self.row(self.HEAD)
-        self.row(['---'] * len(self.HEAD))
-
-    def row(self, cells):
-        print('| ' + ' | '.join(cells) + ' |', flush=True)
-
-    def add(self, name, dims, mine, medians):
-        pair = lambda mode: f'{mine[mode]["best_ms"]:.2f} / {mine[mode]["median_ms"]:.2f}'
-        self.ratios['speedup'].append(mine['speedup'])
-        cells = [name, ', '.join(f'{d} {v}' for d, v in dims.items()), pair('tokenized'), pair('standalone'), f'{mine["speedup"]:.2f}']
-        for peer in PEERS:
-            if peer in medians:
-                ratio = medians[peer] / mine['tokenized']['median_ms']
-                self.ratios[peer].append(ratio)
-                cells += [f'{medians[peer]:.2f}', f'{ratio:.2f}']
-            else:
-                cells += ['-', '-']
-        self.row(cells)
-
-    def close(self):
-        mean = {k: f'{statistics.geometric_mean(v):.2f}' if v else '-' for k, v in self.ratios.items()}
-        self.row(['geometric mean', '', '', '', mean['speedup'], *(c for peer in PEERS for c in ('', mean[peer]))])
+class Times(NamedTuple):
+    best: float
+    median: float
 
 
-def measure(a, model, threads, table, notes):
+class Row(NamedTuple):
+    name: str
+    dims: dict
+    carved: Times
+    standalone: Times
+    speedup: float
+    medians: dict  # of the peers
+    ratios: dict  # to the peers
+
+
+def times(results, mode):
+    return Times(min(r[mode]['best_ms'] for r in results), statistics.median(r[mode]['median_ms'] for r in results))
+
+
+def row(name, dims, mine, theirs):
+    """`mine`: what Burin printed in each pair; `theirs`: the medians of each pair, by peer."""
+    ratios = {p: statistics.median(t / m['tokenized']['median_ms'] for t, m in zip(medians, mine)) for p, medians in theirs.items()}
+    return Row(name, dims, times(mine, 'tokenized'), times(mine, 'standalone'), statistics.median(m['speedup'] for m in mine),
+               {p: statistics.median(medians) for p, medians in theirs.items()}, ratios)
+
+
+def measure(a, model, threads, notes):
+    """Yields the model's rows."""
     peers = Peers(a, model, threads)
     notes.update(f'{model["name"]}: {peer}: {why}' for peer, why in peers.left_out.items() if why != 'not installed')
     notes.update(f'{peer}: {why}' for peer, why in peers.left_out.items() if why == 'not installed')
     for dims in model['bench_dims']:
+        if any(dims.get(name) != value for name, value in a.where.items()): continue
         label = f'{model["name"]} {dims}'
         print(f'{label}, {threads} thread(s)', file=sys.stderr)
-        before = peers.time(dims, a.seconds / 2)
-        try: mine = burin(a, model, dims, threads)
-        except subprocess.CalledProcessError as e:
-            notes.add(f'{label}: burin: {e.stderr.strip()}')
+        mine, theirs, seconds = [], {}, a.seconds / a.pairs
+        try:
+            for _ in range(a.pairs):
+                answer = peers.time(dims, seconds)
+                for p, t in answer['times'].items(): theirs.setdefault(p, []).append(statistics.median(t))
+                notes.update(f'{label}: {peer}: {why}' for peer, why in answer['failed'].items())
+                mine.append(burin(a, model, dims, threads, seconds))
+        except CommandFailed as e:
+            notes.add(f'{label}: {e}')
             continue
-        after = peers.time(dims, a.seconds / 2)
-        notes.update(f'{label}: {peer}: {why}' for peer, why in before['failed'].items())
-        table.add(model['name'], dims, mine, {p: statistics.median(t + after['times'][p]) for p, t in before['times'].items()})
+        yield row(model['name'], dims, mine, theirs)
     peers.close()
+
+
+# ---- tables ----
+
+HEAD = ('Model', 'Dimensions', 'Burin best / median', 'stand-alone best / median', 'speedup',
+        *(head for label in PEERS.values() for head in (label, 'ratio')))
+
+
+def words(dims):
+    return ', '.join(f'{d} {v}' for d, v in dims.items())
+
+
+def cells(r):
+    peers = [f'{values[p]:.2f}' if p in values else '-' for p in PEERS for values in (r.medians, r.ratios)]
+    return [r.name, words(r.dims), *(f'{t.best:.2f} / {t.median:.2f}' for t in (r.carved, r.standalone)), f'{r.speedup:.2f}', *peers]
+
+
+def mean_cells(rows):
+    mean = lambda ratios: f'{statistics.geometric_mean(ratios):.2f}' if ratios else '-'
+    return ['geometric mean', '', '', '', mean([r.speedup for r in rows]),
+            *(cell for p in PEERS for cell in ('', mean([r.ratios[p] for r in rows if p in r.ratios])))]
+
+
+def print_cells(line):
+    print('| ' + ' | '.join(line) + ' |', flush=True)
+
+
+def read_models(folder):
+    return {m['name']: m for m in json.loads((pathlib.Path(folder) / 'models.json').read_text())['models']}
 
 
 def main():
@@ -238,19 +264,27 @@ def main():
     for name in ('--models', '--bin'): parser.add_argument(name, required=True)
     parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
     parser.add_argument('--only', nargs='+', help='names of models')
+    parser.add_argument('--where', nargs='+', default=[], help='NAME=N: only rows with these dimensions')
     parser.add_argument('--seconds', type=float, default=2.0, help='of each engine for each row')
+    parser.add_argument('--pairs', type=int, default=4)
     parser.add_argument('--serve', help=argparse.SUPPRESS)
     a = parser.parse_args()
-    models = {m['name']: m for m in json.loads((pathlib.Path(a.models) / 'models.json').read_text())['models']}
+    a.where = {name: int(value) for name, value in (w.split('=') for w in a.where)}
+    models = read_models(a.models)
     if a.serve: return serve(a, models[a.serve], a.threads[0])
     unknown = set(a.only or ()) - set(models)
     if unknown: parser.error(f'--only: {", ".join(sorted(unknown))}: not in models.json')
     notes = set()
     for threads in a.threads:
         print(f'\n{threads} thread(s), milliseconds; peers: medians; ratio above 1: Burin is faster\n')
-        table = Table()
-        for name in a.only or models: measure(a, models[name], threads, table, notes)
-        table.close()
+        rows = []
+        print_cells(HEAD)
+        print_cells(['---'] * len(HEAD))
+        for name in a.only or models:
+            for r in measure(a, models[name], threads, notes):
+                print_cells(cells(r))
+                rows.append(r)
+        print_cells(mean_cells(rows))
     if notes: print('\nLeft out:\n\n' + '\n'.join(f'- {n}' for n in sorted(notes)))
 
 
