@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Burin beside a yardstick and its peers on the same work, in the same minutes: Markdown tables and plots.
 
-Usage: V/bin/python compare.py --bin build/release/bin [--peers PEERS.py] [--yardstick LIMIT.py] [--models FOLDER]
-                               [--sections NAME ...] [--rounds 3] [--seconds 1] [--out FOLDER]
+Usage: V/bin/python compare.py --bin build/release/bin [--peers PEERS.py] [--yardstick LIMIT.py] [--models MODELS]
+                               [--sections NAME ...] [--rounds 3] [--seconds 1] [--out RESULTS]
 
 All sections are measured once a round, in turn; of the rounds the best time and the median of the medians are shown, and
-ratios are those of best times. Where a figure is to be reached, it stands beside the one measured. FOLDER receives
-tables.md and the plots; without --out the tables are printed only.
+ratios are those of best times. Where a figure is to be reached, it stands beside the one measured. RESULTS
+receives tables.md and the plots; without --out the tables are printed only. What was measured is shown after an error, too.
 
 Peers and yardstick run with the interpreter that runs this script; what it does not have (openvino, onnxruntime, torch;
 matplotlib for the plots) is left out, and so are the columns of a script that is not given. Both scripts print one JSON
@@ -16,7 +16,7 @@ object a line:
                 (1 x 16) takes; all times of peers are net of that.
   LIMIT.py      for the kinds it is called with: `f32`, `avx2`: shape, best_gflops, median_gflops; `eltwise`: chain, M, N,
                 best_us, median_us. One thread.
-  FOLDER        of models: see models.py.
+  MODELS        a folder: see models.py.
 """
 import argparse, datetime, importlib.metadata, re, sys
 
@@ -42,8 +42,8 @@ def installed():
 
 
 def make_sections(a):
-    chosen = [s for s in SECTIONS if s.NAME in a.sections]
-    if not a.models: chosen = [s for s in chosen if s is not whole_models.Models]
+    """Those asked for, by default all; whole models only where there are some."""
+    chosen = [s for s in SECTIONS if (s.NAME in a.sections if a.sections else s is not whole_models.Models or a.models)]
     return [s(a.models, a.bin, a.seconds, a.pairs) if s is whole_models.Models else s() for s in chosen]
 
 
@@ -63,18 +63,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--bin', required=True, help='folder of the built benchmarks')
     for name in ('--peers', '--yardstick', '--models', '--out'): parser.add_argument(name)
-    parser.add_argument('--sections', nargs='+', default=names, choices=names, metavar='NAME', help='of ' + ', '.join(names))
+    parser.add_argument('--sections', nargs='+', choices=names, metavar='NAME', help='of ' + ', '.join(names))
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--seconds', type=float, default=1.0, help='of each engine for each row and round')
     parser.add_argument('--pairs', type=int, default=5, help='of each whole model')
     a = parser.parse_args()
+    if whole_models.Models.NAME in (a.sections or ()) and not a.models: parser.error('whole models need --models')
     report, sections = Report(a.out), make_sections(a)
     report.text(f'{processor()}, {datetime.date.today()}; {", ".join(installed()) or "no peers"}; {a.rounds} rounds of {a.seconds} s.')
-    measure(sections, Tools(a.bin, a.peers, a.yardstick, a.seconds), a.rounds)
-    for section in sections:
-        report.text(f'## {section.TITLE}')
-        section.report(report)
-    report.write()
+    try: measure(sections, Tools(a.bin, a.peers, a.yardstick, a.seconds), a.rounds)
+    finally:
+        for section in sections:
+            report.text(f'## {section.TITLE}')
+            section.report(report)
+        report.write()
 
 
 if __name__ == '__main__':
