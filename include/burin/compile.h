@@ -25,6 +25,11 @@ struct CompileOptions {
   std::string isa;
   /// How attention's softmax is computed: "score_rows", "online"; empty: the schedule decides.
   std::string softmax_form;
+  /// Keys and values are copied side by side where at least so many blocks of queries read them; 0: never. Unset: the
+  /// schedule decides.
+  std::optional<std::int64_t> pack_reads;
+  /// Size of the second-level cache that the schedule reckons with, in bytes. Unset: this machine's.
+  std::optional<std::int64_t> cache_bytes;
   /// Passes to leave out, by name, and the number of passes to run at all (to bisect); -1: all.
   std::set<std::string> disabled_passes;
   int pass_limit = -1;
@@ -68,6 +73,8 @@ class BURIN_EXPORT CompiledSubgraph {
   std::size_t code_bytes() const;
   /// Scratch of one worker, in bytes, as an expression over the symbols.
   Expr scratch_bytes() const;
+  /// Scratch that the workers of a call share, besides; over the symbols and `call.workers`, their number.
+  Expr shared_scratch_bytes() const;
 
  private:
   std::shared_ptr<const runtime::Kernel> kernel_;

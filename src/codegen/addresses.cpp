@@ -67,6 +67,23 @@ VReg Prologue::parameter(const Expr& e) {
   return parameters_[e] = load(block, static_cast<std::int64_t>(tape_.add(e)) * kWordBytes);
 }
 
+VReg Prologue::compute(VOp op, Operand a, Operand b) {
+  Instruction i;
+  i.op = op;
+  i.src = {a, b, {}};
+  i.dst = b_.general();
+  code_.push_back(i);
+  return i.dst;
+}
+
+/// other + used * (own - other), without a branch.
+VReg Prologue::alternative(VReg own, const linear::Memory& m) {
+  const VReg other = base(m.otherwise);
+  const VReg distance = compute(VOp::sub64, reg(own), reg(other));
+  const VReg chosen = compute(VOp::mul64, reg(distance), parameter_operand(m.used));
+  return compute(VOp::add64, reg(chosen), reg(other));
+}
+
 Operand Prologue::parameter_operand(const Expr& e) {
   if (auto c = e.as_constant(); c && fits_immediate(*c)) return immediate(*c);
   return reg(parameter(e));
@@ -80,13 +97,8 @@ VReg Prologue::base(linear::MemoryId memory) {
   if (m.kind == Kind::worker || m.kind == Kind::call) {
     const VReg scratch = field(m.kind == Kind::worker ? kWorkerScratch : kCallScratch);
     if (!m.offset) throw Error(fmt::format("memory {}: no offset", m.name));
-    if (*m.offset == Expr(0)) return bases_[memory] = scratch;
-    Instruction i;
-    i.op = VOp::add64;
-    i.src = {reg(scratch), parameter_operand(*m.offset), {}};
-    i.dst = b_.general();
-    code_.push_back(i);
-    return bases_[memory] = i.dst;
+    const VReg own = *m.offset == Expr(0) ? scratch : compute(VOp::add64, reg(scratch), parameter_operand(*m.offset));
+    return bases_[memory] = m.otherwise == linear::kNone ? own : alternative(own, m);
   }
   std::size_t position = m.index;
   if (m.kind != Kind::input) position += ir_.inputs.size();

@@ -35,6 +35,8 @@ class Prologue {
   enum Field : std::int32_t { kParameters = 0, kPointers = 8, kWorkerScratch = 16, kCallScratch = 24, kBegin = 32, kEnd = 40 };
   VReg field(Field f);
   VReg load(VReg base, std::int64_t displacement);
+  VReg compute(VOp op, Operand a, Operand b);
+  VReg alternative(VReg own, const linear::Memory& m);
 
   VBuilder& b_;
   const linear::LinearIR& ir_;

@@ -74,25 +74,31 @@ class PhaseEmitter {
   }
 
   PhaseCode run(const Loop& phase) {
-    const Expr work = emit_phase(phase);
+    PhaseCode out;
+    emit_phase(phase, out);
     b_.append({VOp::ret});
     prologue_.finish();
     remove_dead_code();
-    return {std::move(program_), work};
+    out.program = std::move(program_);
+    return out;
   }
 
  private:
   // ---- the parallel loops: one flattened range of work items ----
 
-  Expr emit_phase(const Loop& phase) {
+  void emit_phase(const Loop& phase, PhaseCode& out) {
     std::vector<const Loop*> nest = {&phase};
     while (nest.back()->body().size() == 1 && nest.back()->body()[0].is_loop() && nest.back()->body()[0].loop->parallel)
       nest.push_back(nest.back()->body()[0].loop.get());
     std::vector<Expr> counts;
-    Expr work = 1;
+    Expr units = 1;
     for (const Loop* l : nest) {
       counts.push_back(ceil_div(l->end - l->begin, l->body().empty() ? 1 : l->versions.front().step));
-      work *= counts.back();
+      units *= counts.back();
+      out.items *= counts.back();
+      if (l->round == Expr(0)) continue;
+      out.rounds.push_back({units, l->round});
+      out.items = 1;
     }
     const VReg item = b_.op(VOp::mov64, {reg(prologue_.work_begin())});
     const std::uint32_t top = b_.new_label(), end = b_.new_label();
@@ -108,7 +114,6 @@ class PhaseEmitter {
     b_.into(item, VOp::add64, {reg(item), immediate(1)});
     b_.jump_if(Cond::lt, item, reg(prologue_.work_end()), top);
     b_.label(end);
-    return work;
   }
 
   /// The positions of a flattened index, outermost first.
@@ -510,11 +515,8 @@ class PhaseEmitter {
   }
 
   bool is_boolean(const Expression& e) const { return ir_.memory[e.memory].precision == Precision::boolean; }
-  /// Scratch is padded to whole vectors.
-  bool is_padded(MemoryId m) const {
-    const auto kind = ir_.memory[m].kind;
-    return kind == linear::Memory::Kind::worker || kind == linear::Memory::Kind::call;
-  }
+  /// A worker's scratch is padded to whole vectors. (In what workers share, others' elements follow.)
+  bool is_padded(MemoryId m) const { return ir_.memory[m].kind == linear::Memory::Kind::worker; }
 
   Instruction access(VOp op, const Memory& mem) const {
     Instruction i;
@@ -681,6 +683,7 @@ class PhaseEmitter {
 }  // namespace
 
 std::vector<PhaseCode> lower_to_vcode(const LinearIR& ir, const TargetInfo& target, Tape& tape) {
+  for (const auto& [name, e] : ir.definitions) tape.define(name, e);
   std::vector<PhaseCode> phases;
   for (const Item& item : ir.phases) {
     if (!item.is_loop() || !item.loop->parallel) throw Error("a phase is a nest of parallel loops");

@@ -10,8 +10,14 @@ namespace burin::codegen {
 
 /// One phase of a kernel over virtual registers.
 struct PhaseCode {
+  /// A loop that has a round: how many units there are, counted through all loops around it, and how many make a round.
+  struct Round {
+    Expr units, size;
+  };
+
   Program program;
-  Expr work;  ///< the size of its flattened parallel domain
+  std::vector<Round> rounds;  ///< outermost first
+  Expr items = 1;             ///< of work in a unit of the innermost round; without rounds: in all
 };
 
 /// Linear IR (after all passes) -> vector code, a Program for each phase. Every run-time expression over symbols goes

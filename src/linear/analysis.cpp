@@ -114,10 +114,10 @@ bool is_block_loop(const Loop& loop) {
   return found;
 }
 
-Expr worker_scratch_bytes(const LinearIR& ir) {
+Expr scratch_bytes(const LinearIR& ir, Memory::Kind kind) {
   Expr bytes = 0;
   for (const Memory& m : ir.memory)
-    if (m.kind == Memory::Kind::worker && m.offset)
+    if (m.kind == kind && m.offset)
       bytes = max(bytes, *m.offset + m.elements * static_cast<std::int64_t>(size_of(m.precision)));
   return bytes;
 }

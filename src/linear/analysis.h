@@ -48,7 +48,7 @@ bool uses_loop_variable(const Expr& e);
 /// Whether a loop only counts blocks: the elements are the affair of inner loops, whose bounds name its variable.
 bool is_block_loop(const Loop& loop);
 
-/// Bytes of one worker's scratch, once offsets are set.
-Expr worker_scratch_bytes(const LinearIR& ir);
+/// Bytes of one worker's scratch (kind worker), of what the workers of a call share (call), once offsets are set.
+Expr scratch_bytes(const LinearIR& ir, Memory::Kind kind);
 
 }  // namespace burin::linear

@@ -209,6 +209,7 @@ struct PreparedLoop;
 struct PreparedItem {
   std::unique_ptr<PreparedLoop> loop;
   Step step;
+  std::size_t level = 0;  ///< of a phase: its loops that have a round
 };
 using PreparedBlock = std::vector<PreparedItem>;
 
@@ -219,6 +220,8 @@ struct PreparedLoop {
   bool is_tile = false;
   bool is_work_item = false;   ///< the innermost parallel loop
   bool bounds_others = false;  ///< inner loops' bounds name the variable
+  std::int64_t count = 0;      ///< of a parallel loop: its iterations
+  std::size_t level = 0;       ///< of a loop that has a round: its place among those of its phase, from 1
   struct Version {
     PreparedBlock body;
     std::vector<ValueId> homed;  ///< values whose home the body is
@@ -264,14 +267,13 @@ class Interpreter {
     make_tensors(inputs);
     make_scratch(Memory::Kind::worker, worker_);
     make_scratch(Memory::Kind::call, call_);
+    make_alternatives();
+    for (PreparedItem& phase : program_)
+      if (phase.loop) phase.level = find_rounds(*phase.loop, 1, 0);
   }
 
   std::vector<Tensor> run() {
-    for (std::size_t i = 0; i < program_.size(); ++i) {
-      const auto is_parallel = [&](std::size_t k) { return ir_.phases[k].is_loop() && ir_.phases[k].loop->parallel; };
-      if (i == 0 || is_parallel(i) || is_parallel(i - 1)) phase_begin_ = ++work_item_;
-      run(program_[i]);
-    }
+    run_rounds(0, {0, 1});
     check_complete();
     return outputs_;
   }
@@ -286,10 +288,12 @@ class Interpreter {
 
   void bind(const std::vector<Tensor>& inputs, const std::map<std::string, std::int64_t>& symbols) {
     symbols_ = symbols;
+    symbols_.emplace(kWorkers, 1);
     if (inputs.size() != ir_.inputs.size()) fail("expected {} inputs, given {}", ir_.inputs.size(), inputs.size());
     for (std::size_t i = 0; i < inputs.size(); ++i) bind_names(ir_.inputs[i], inputs[i]);
     for (const std::string& s : ir_.symbols)
       if (!symbols_.contains(s)) fail("symbol {} is not determined by the inputs; give its value", s);
+    for (const auto& [name, e] : ir_.definitions) symbols_[name] = value_of(e);
     for (std::size_t i = 0; i < inputs.size(); ++i) check(ir_.inputs[i], inputs[i]);
     for (const Facts::Check& c : ir_.facts.checks()) check(c);
   }
@@ -342,7 +346,8 @@ class Interpreter {
 
   void make_scope() {
     scope_.names = ir_.symbols;
-    first_variable_ = ir_.symbols.size();
+    for (const auto& definition : ir_.definitions) scope_.names.push_back(definition.first);
+    first_variable_ = scope_.names.size();
     scope_.names.insert(scope_.names.end(), dependence_.variables().begin(), dependence_.variables().end());
     for (std::size_t i = 0; i < scope_.names.size(); ++i) scope_.slots.emplace(scope_.names[i], i);
     scope_.positions.resize(scope_.names.size());
@@ -577,6 +582,12 @@ class Interpreter {
     }
   }
 
+  /// What is not used gives way to an input.
+  void make_alternatives() {
+    for (std::size_t m = 0; m < ir_.memory.size(); ++m)
+      if (ir_.memory[m].otherwise != kNone && value_of(ir_.memory[m].used) == 0) views_[m] = views_[ir_.memory[m].otherwise];
+  }
+
   void check_bounds(MemoryId m, std::int64_t element) const {
     const std::int64_t size = views_[m].tensor.size();
     if (element < 0 || element >= size) fail("index {} of %{} is outside of its {} elements", element, ir_.memory[m].name, size);
@@ -625,6 +636,55 @@ class Interpreter {
     }
   }
 
+  // ---- rounds
+
+  struct Window {
+    std::int64_t begin = 0, end = 0;
+  };
+  /// Loops that have a round, from the outermost to the innermost: of the phase that has most.
+  struct Round {
+    std::int64_t units = 0, size = 0;
+    Window window;  ///< that runs now
+  };
+
+  /// Numbers the loops of a phase that have a round; gives how many there are. `units`: iterations of the loops around.
+  std::size_t find_rounds(PreparedLoop& loop, std::int64_t units, std::size_t level) {
+    if (!loop.loop->parallel) return level;
+    const std::int64_t step = loop.loop->versions.front().step;
+    loop.count = (loop.end(scope_) - loop.begin(scope_) + step - 1) / step;
+    units = checked_mul(units, loop.count, loop.loop->var);
+    if (!(loop.loop->round == Expr(0))) {
+      loop.level = ++level;
+      if (rounds_.size() < level) rounds_.push_back({units, value_of(loop.loop->round), {}});
+      if (rounds_[level - 1].size < 1) fail("loop {}: a round of {} units", loop.loop->var, rounds_[level - 1].size);
+    }
+    PreparedBlock& body = loop.versions.front().body;
+    return body.size() == 1 && body.front().loop ? find_rounds(*body.front().loop, units, level) : level;
+  }
+
+  /// The phases whose units are those of the `level`-th round, then the rounds inside.
+  void run_rounds(std::size_t level, Window units) {
+    if (level > 0) rounds_[level - 1].window = units;
+    for (std::size_t i = 0; i < program_.size(); ++i) {
+      if (program_[i].level != level) continue;
+      const auto is_parallel = [&](std::size_t k) { return ir_.phases[k].is_loop() && ir_.phases[k].loop->parallel; };
+      if (i == 0 || is_parallel(i) || is_parallel(i - 1)) phase_begin_ = ++work_item_;
+      unit_ = 0;
+      run(program_[i]);
+    }
+    if (level == rounds_.size() || units.begin >= units.end) return;
+    const Round& inner = rounds_[level];
+    const std::int64_t inside = inner.units / (level == 0 ? 1 : rounds_[level - 1].units);
+    for (std::int64_t u = units.begin * inside; u < units.end * inside; u += inner.size)
+      run_rounds(level + 1, {u, std::min(u + inner.size, units.end * inside)});
+  }
+
+  bool is_due(const PreparedLoop& loop) const {
+    if (loop.level == 0) return true;
+    const Window& window = rounds_[loop.level - 1].window;
+    return unit_ >= window.begin && unit_ < window.end;
+  }
+
   // ---- running
 
   void run(PreparedBlock& block) {
@@ -643,9 +703,12 @@ class Interpreter {
     const std::int64_t end = loop.end(scope_);
     Positions& range = ranges_[loop.variable];
     range.is_active = true;
+    const std::int64_t unit = unit_;
     for (std::size_t i = 0; i < loop.versions.size(); ++i) {
       const Loop::Version& version = loop.loop->versions[i];
-      for (; version.partial ? at < end : end - at >= version.step; at += version.step) {
+      for (std::int64_t n = 0; version.partial ? at < end : end - at >= version.step; at += version.step, ++n) {
+        if (loop.loop->parallel) unit_ = unit * loop.count + n;
+        if (!is_due(loop)) continue;
         range.begin = at;
         range.end = loop.is_tile ? std::min(at + version.step, end) : at + 1;
         scope_.positions[first_variable_ + loop.variable] = at;
@@ -655,6 +718,7 @@ class Interpreter {
       }
     }
     range.is_active = false;
+    unit_ = unit;
     if (at < end) fail("loop {}: its versions leave out the elements from {} to {}", loop.loop->var, at, end - 1);
   }
 
@@ -819,6 +883,8 @@ class Interpreter {
   Writers worker_, call_;
   std::uint32_t work_item_ = 0;
   std::uint32_t phase_begin_ = 1;  ///< its first work item
+  std::vector<Round> rounds_;      ///< outermost first
+  std::int64_t unit_ = 0;          ///< number of the present iteration of the parallel loops
 };
 
 }  // namespace

@@ -60,6 +60,7 @@ Loop Loop::clone() const {
   copy.end = end;
   copy.parallel = parallel;
   copy.lanes = lanes;
+  copy.round = round;
   for (const Version& version : versions)
     copy.versions.push_back({version.step, version.partial, linear::clone(version.body)});
   return copy;
@@ -153,6 +154,29 @@ MemoryId LinearIR::new_memory(Memory m) {
   m.name = unique_name(m.name, "m", [this](const std::string& name) { return is_taken(*this, name); });
   memory.push_back(std::move(m));
   return static_cast<MemoryId>(memory.size() - 1);
+}
+
+Expr LinearIR::define(std::string_view hint, const Expr& e) {
+  if (e.is_constant() || e.as_symbol()) return e;
+  const auto same = std::ranges::find(definitions, e, [](const auto& d) { return d.second; });
+  if (same != definitions.end()) return Expr::symbol(same->first);
+  std::string name = unique_name(std::string(hint), ".", [&](const std::string& n) {
+    return std::ranges::find(symbols, n) != symbols.end() ||
+           std::ranges::any_of(definitions, [&](const auto& d) { return d.first == n; });
+  });
+  definitions.emplace_back(name, e);
+  return Expr::symbol(name);
+}
+
+void LinearIR::add_symbol(std::string_view name) {
+  const auto at = std::ranges::lower_bound(symbols, name);
+  if (at == symbols.end() || *at != name) symbols.emplace(at, name);
+}
+
+Expr LinearIR::resolve(Expr e) const {
+  for (std::size_t i = definitions.size(); i-- > 0;)
+    if (e.uses(definitions[i].first)) e = e.substitute({definitions[i]});
+  return e;
 }
 
 std::string fresh_variable(const LinearIR& ir, std::string_view hint) {

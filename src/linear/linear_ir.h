@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "burin/expr.h"
@@ -50,7 +51,13 @@ struct Memory {
   Precision precision = Precision::f32;
   Expr elements;             ///< of scratch: its size
   std::optional<Expr> offset;  ///< of scratch, in bytes, once the allocation pass has run
+  /// Of kind call: the memory, an input, that is meant instead where `used` is 0 (a copy that pays for some shapes only).
+  MemoryId otherwise = 0xffffffffU;
+  Expr used = 1;
 };
+
+/// The symbol that stands for the number of workers of a call.
+inline constexpr std::string_view kWorkers = "call.workers";
 
 /// One expression: `out = op(in...)`.
 struct Expression {
@@ -97,6 +104,7 @@ struct Loop {
   Expr begin, end;  ///< over symbols and outer loop variables
   bool parallel = false;
   bool lanes = false;
+  Expr round;       ///< of a parallel loop: how many of its iterations make a round (see LinearIR); 0: no rounds
   std::vector<Version> versions;
 
   Block& body() { return versions.front().body; }
@@ -114,9 +122,21 @@ struct Port {
 };
 
 /// A kernel: an ordered list of phases; each is one nest of parallel loops with a join behind it.
+///
+/// Phases may take turns, so that what one leaves in scratch for the next stays small and warm. An iteration of a
+/// parallel loop and all loops around it is a *unit*; where the loop has a `round`, the phases that have it, too, run for
+/// that many units, one phase after the other, then for the next ones:
+///
+///     parallel _b in 0..B round 2 { parallel _r { pack } }         for u in 0, 2, 4, ...:
+///     parallel _b in 0..B round 2 { parallel _q { compute } }        pack units u, u + 1; compute units u, u + 1
+///
+/// Rounds nest: a phase with more loops that have one runs inside of the rounds of those with fewer. All phases agree in
+/// the loops that they have in common, and come in the order of how many they have.
 struct LinearIR {
   std::string name;
   std::vector<std::string> symbols;   ///< of shapes and strides, sorted
+  /// Symbols that stand for an expression over symbols and earlier definitions.
+  std::vector<std::pair<std::string, Expr>> definitions;
   std::vector<Port> inputs, outputs;
   std::vector<Tensor> constants;
   std::vector<Memory> memory;
@@ -127,6 +147,11 @@ struct LinearIR {
 
   ValueId new_value(std::string_view hint);
   MemoryId new_memory(Memory m);      ///< makes the name unique
+  /// A symbol that stands for the expression (which itself, where it is one symbol or a constant).
+  Expr define(std::string_view hint, const Expr& e);
+  void add_symbol(std::string_view name);  ///< if it is not there
+  /// In terms of symbols without definitions.
+  Expr resolve(Expr e) const;
 };
 
 /// What an iteration computes at once.

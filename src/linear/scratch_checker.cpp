@@ -134,6 +134,17 @@ class Liveness {
 
 using Symbols = std::map<std::string, std::int64_t>;
 
+/// Leaves out what has no value for these symbols.
+Symbols with_definitions(const LinearIR& ir, Symbols symbols) {
+  for (const auto& [name, e] : ir.definitions) {
+    try {
+      symbols[name] = e.evaluate(symbols);
+    } catch (const Error&) {
+    }
+  }
+  return symbols;
+}
+
 /// Small, large, odd and equal sizes; the same ones in each run.
 std::vector<Symbols> assignments(const LinearIR& ir) {
   std::vector<Symbols> out;
@@ -148,6 +159,7 @@ std::vector<Symbols> assignments(const LinearIR& ir) {
     for (const std::string& name : ir.symbols)
       s[name] = static_cast<std::int64_t>(random() % (i % 2 == 0 ? 20 : 3000));
   }
+  for (Symbols& s : out) s = with_definitions(ir, std::move(s));
   return out;
 }
 

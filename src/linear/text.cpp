@@ -6,8 +6,10 @@
 //     output %out: f32[B,S] strides[S,1]
 //     constant %c: f32[3] {1, lowest, -inf}               // or splat<0.5>, or dense<its hash>
 //     worker %T: f32[48*S] offset=0                       // call: the same, shared by the workers
+//     define rows.used = less(48, S)                      // a symbol that stands for an Expr
+//     call %P: f32[64*S] used less(48, S) else %q         // the memory that is meant where the Expr is 0
 //     fact S == T "subject"                               // also: 48 divides S, S >= 1
-//     parallel _b in 0..B {                               // one version of step 1
+//     parallel _b in 0..B round 2 {                       // one version of step 1; rounds of 2 units
 //       lanes _q in 0..S {                                // several versions
 //         step 64 {
 //           %m = fill lowest over(_q)
@@ -19,7 +21,7 @@
 //             store %out[S*_b + _q], %m
 //     ...
 //
-// White space does not matter, save that a fact, an offset and a dimension end with their line (the last also at a
+// White space does not matter, save that a fact, a definition, an offset and a dimension end with their line (the last also at a
 // brace); // starts a comment.
 
 #include <algorithm>
@@ -134,6 +136,7 @@ class Printer {
       line("constant{}: {}{} {}", memory_at(Memory::Kind::constant, i), burin::to_string(tensor.precision()),
            burin::to_string(tensor.dims()), contents(tensor));
     }
+    for (const auto& [name, e] : ir_.definitions) line("define {} = {}", name, e.to_string());
     for (const Memory& m : ir_.memory) scratch(m);
     for (const Facts::Check& check : ir_.facts.checks()) line("fact {}", text_of(check));
     indent_ = 0;
@@ -192,8 +195,10 @@ class Printer {
 
   void scratch(const Memory& m) {
     if (m.kind != Memory::Kind::worker && m.kind != Memory::Kind::call) return;
-    line("{} %{}: {}[{}]{}", m.kind == Memory::Kind::worker ? "worker" : "call", m.name, burin::to_string(m.precision),
-         m.elements.to_string(), m.offset ? " offset=" + m.offset->to_string() : "");
+    line("{} %{}: {}[{}]{}{}", m.kind == Memory::Kind::worker ? "worker" : "call", m.name, burin::to_string(m.precision),
+         m.elements.to_string(),
+         m.otherwise == kNone ? "" : fmt::format(" used {} else {}", m.used.to_string(), memory(m.otherwise)),
+         m.offset ? " offset=" + m.offset->to_string() : "");
   }
 
   void block(const Block& block) {
@@ -215,10 +220,11 @@ class Printer {
     const char* keyword = loop.lanes ? (loop.parallel ? "parallel lanes" : "lanes") : (loop.parallel ? "parallel" : "loop");
     const std::string header =
         fmt::format("{} {} in {}..{}", keyword, loop.var, loop.begin.to_string(), loop.end.to_string());
+    const std::string round = loop.round == Expr(0) ? "" : " round " + loop.round.to_string();
     if (loop.versions.size() == 1) {
       const Loop::Version& only = loop.versions.front();
       const bool plain = only.step == 1 && !only.partial;
-      line("{}{} {{", header, plain ? "" : " " + step(only));
+      line("{}{}{} {{", header, plain ? "" : " " + step(only), round);
       block(only.body);
     } else {
       line("{} {{", header);
@@ -444,6 +450,7 @@ class Parser {
     if (accept_word("worker")) return scratch(Memory::Kind::worker);
     if (accept_word("call")) return scratch(Memory::Kind::call);
     if (accept_word("fact")) return fact();
+    if (accept_word("define")) return definition();
     return false;
   }
 
@@ -490,6 +497,15 @@ class Parser {
     expect(':');
     m.precision = precision();
     m.elements = index();
+    if (accept_word("used")) {
+      next();
+      const std::size_t from = at_;
+      const std::size_t end = std::min(text_.find(" else ", at_), end_of_line());
+      m.used = expression_of(from, end);
+      at_ = end;
+      keyword("else");
+      m.otherwise = memory();
+    }
     if (accept_word("offset")) {
       expect('=');
       next();
@@ -498,6 +514,16 @@ class Parser {
       m.offset = expression_of(from, at_);
     }
     declare(std::move(m), start);
+    return true;
+  }
+
+  bool definition() {
+    std::string name = symbol();
+    expect('=');
+    next();
+    const std::size_t from = at_;
+    at_ = end_of_line();
+    ir_.definitions.emplace_back(std::move(name), expression_of(from, at_));
     return true;
   }
 
@@ -643,6 +669,8 @@ class Parser {
     return out;
   }
 
+  static constexpr std::string_view kRound = " round ";
+
   Loop::Version step() {
     Loop::Version version;
     keyword("step");
@@ -651,7 +679,7 @@ class Parser {
     return version;
   }
 
-  /// begin..end, then perhaps the step; up to the brace.
+  /// begin..end, then perhaps the step, then perhaps the round; up to the brace.
   Loop::Version header(Loop& loop) {
     next();
     const std::size_t start = at_;
@@ -659,14 +687,19 @@ class Parser {
     const std::size_t dots = text_.find("..", at_);
     if (end == std::string_view::npos) fail("expected '{'");
     if (dots >= end) fail("expected begin..end");
-    // The step has a number behind it (a symbol may be called "step", too).
     std::size_t range_end = end;
+    if (const std::size_t word = text_.substr(0, end).rfind(kRound); word != std::string_view::npos && word > dots) {
+      loop.round = expression_of(word + kRound.size(), end);
+      range_end = word;
+    }
+    // The step has a number behind it (a symbol may be called "step", too).
     Loop::Version version;
-    const std::size_t word = text_.substr(0, end).rfind(" step ");
+    const std::size_t word = text_.substr(0, range_end).rfind(" step ");
     if (word != std::string_view::npos && word > dots && text_[word + 6] >= '0' && text_[word + 6] <= '9') {
       at_ = word;
       version = step();
-      if (next() != '{') fail("expected '{'");
+      next();
+      if (at_ < range_end) fail("expected '{'");
       range_end = word;
     }
     loop.begin = expression_of(start, dots);

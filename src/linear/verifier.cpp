@@ -1,11 +1,13 @@
 // The invariants of Linear IR. verify() checks all but those marked (registers), which verify_registers() adds.
 //
 // Tables
-//   - Names of symbols, values and memories are unique; no symbol starts with '_'; lanes >= 1.
+//   - A definition is over symbols and earlier definitions.
+//   - Names of symbols (and definitions), values and memories are unique; no symbol starts with '_'; lanes >= 1.
 //   - Shapes, strides, sizes and offsets of scratch are over the kernel's symbols. A port has a stride for each
 //     dimension; an input's innermost is 1, an output's are dense.
 //   - A memory of kind input, output or constant names one that exists and has its precision; each output has one
-//     memory, an input or constant at most one.
+//     memory, an input or constant at most one. What a memory is `otherwise` is an input of its precision; only one of
+//     kind call is.
 //   - Each output is stored at least once.
 // Loops
 //   - The variable starts with '_' and no enclosing loop has it. begin and end are over symbols and variables of
@@ -16,6 +18,8 @@
 //     loops enclose one another.
 //   - Parallel loops come outermost, have one version and are no lane loops; the body of one is another one and
 //     nothing else, or has none. What follows at the top level is another phase.
+//   - A round is of a parallel loop and over symbols. Of two phases the one with fewer loops that have a round comes
+//     first; up to the last of these the phases' loops have the same bounds, steps and rounds.
 // Expressions
 //   - The operation has as many operands as its declaration says; ids exist. Loads and stores have a memory and an
 //     index, no other operation has; inputs and constants are not stored to. A store has no output, all others have.
@@ -74,6 +78,7 @@ class Verifier {
     memories();
     for_each_expression(ir_.phases, [this](const Expression& e) { form(e); });
     loop_forms(ir_.phases);
+    rounds();
     dependence_.emplace(ir_);
     definitions_.resize(ir_.values.size());
     block(ir_.phases);
@@ -122,14 +127,20 @@ class Verifier {
 
   void names() {
     if (ir_.lanes < 1) fail("lanes={}; expected at least 1", ir_.lanes);
-    unique(ir_.symbols, "symbol", "symbols");
+    std::vector<std::string> symbols = ir_.symbols;
+    for (const auto& definition : ir_.definitions) symbols.push_back(definition.first);
+    unique(symbols, "symbol", "symbols");
     unique(ir_.values, "value", "values");
     std::vector<std::string> memory_names;
     for (const Memory& m : ir_.memory) memory_names.push_back(m.name);
     unique(memory_names, "memory", "memories");
-    for (const std::string& s : ir_.symbols)
+    for (const std::string& s : symbols)
       if (s.starts_with('_')) fail("symbol {} starts with '_', as loop variables do", s);
     symbols_.insert(ir_.symbols.begin(), ir_.symbols.end());
+    for (const auto& [name, e] : ir_.definitions) {
+      over_symbols(e, "definition of " + name);
+      symbols_.insert(name);
+    }
   }
 
   void over_symbols(const Expr& e, const std::string& what) const {
@@ -182,6 +193,7 @@ class Verifier {
       if (is_scratch(m)) {
         over_symbols(m.elements, "%" + m.name);
         if (m.offset) over_symbols(*m.offset, "%" + m.name);
+        alternative(m);
         continue;
       }
       const auto precision = tensor_of(m);
@@ -193,6 +205,15 @@ class Verifier {
     for (std::size_t i = 0; i < ir_.outputs.size(); ++i)
       if (!seen.contains({Memory::Kind::output, static_cast<std::uint32_t>(i)}))
         fail("output {} '{}' has no memory", i, ir_.outputs[i].name);
+  }
+
+  void alternative(const Memory& m) const {
+    over_symbols(m.used, "%" + m.name);
+    if (m.otherwise == kNone) return;
+    if (m.kind != Memory::Kind::call) fail("%{} is scratch of a worker: nothing takes its place", m.name);
+    if (m.otherwise >= ir_.memory.size() || ir_.memory[m.otherwise].kind != Memory::Kind::input ||
+        ir_.memory[m.otherwise].precision != m.precision)
+      fail("%{}: an input that holds {} takes its place, or nothing does", m.name, burin::to_string(m.precision));
   }
 
   // ---- what can be said of an expression alone
@@ -290,6 +311,38 @@ class Verifier {
       if (!e.loop->parallel) fail("a parallel loop stands inside of a loop that is not: {}", e.loop->var);
     if (holds_parallel(loop.body()) && loop.body().size() != 1)
       fail("a parallel loop holds another one and something else");
+  }
+
+  /// The loops of a phase down to the last that has a round.
+  static std::vector<const Loop*> rounds_of(const Loop& phase) {
+    std::vector<const Loop*> nest;
+    std::size_t size = 0;
+    for (const Loop* l = &phase; l != nullptr && l->parallel;) {
+      nest.push_back(l);
+      if (!(l->round == Expr(0))) size = nest.size();
+      l = !l->body().empty() && l->body()[0].is_loop() ? l->body()[0].loop.get() : nullptr;
+    }
+    nest.resize(size);
+    return nest;
+  }
+
+  void rounds() const {
+    for_each_loop(ir_.phases, [&](const Loop& loop) {
+      over_symbols(loop.round, "the round of loop " + loop.var);
+      if (!loop.parallel && !(loop.round == Expr(0))) fail("loop {} has a round but is not parallel", loop.var);
+    });
+    std::vector<const Loop*> before;
+    for (const Item& item : ir_.phases) {
+      if (!item.is_loop()) continue;
+      const std::vector<const Loop*> nest = rounds_of(*item.loop);
+      if (nest.size() < before.size()) fail("the phase of loop {} has rounds of fewer loops than the one in front of it", item.loop->var);
+      for (std::size_t i = 0; i < before.size(); ++i) {
+        const Loop &a = *before[i], &b = *nest[i];
+        if (!(a.begin == b.begin) || !(a.end == b.end) || a.versions.front().step != b.versions.front().step || !(a.round == b.round))
+          fail("loop {} and loop {} of an earlier phase differ: they cannot have rounds in common", b.var, a.var);
+      }
+      before = nest;
+    }
   }
 
   void lanes(const Loop& loop) const {

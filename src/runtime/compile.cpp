@@ -55,14 +55,16 @@ class Compiler {
     if (target_.isa == Isa::none) throw Error("this CPU has no AVX2: no kernel can be compiled");
     if (target_.isa > host_target().isa)
       throw Error(fmt::format("instruction set {}: this machine offers {}", to_string(target_.isa), to_string(host_target().isa)));
+    target_.l2_bytes = options.cache_bytes.value_or(target_.l2_bytes);
     const DumpFunction dump = options.dump ? options.dump : dump_from_environment();
     pass_options_.disabled = options.disabled_passes;
     pass_options_.limit = options.pass_limit;
     pass_options_.verify = options.verify;
     if (dump)
-      pass_options_.dump = [dump, name = file_name(body.name)](std::string_view stage, const std::string& text) {
+      dump_ = [dump, name = file_name(body.name)](std::string_view stage, const std::string& text) {
         dump(fmt::format("{}.{}", name, stage), text);
       };
+    pass_options_.dump = dump_;
   }
 
   std::shared_ptr<const runtime::Kernel> run() {
@@ -70,15 +72,16 @@ class Compiler {
     const AxisMap axes = analyze_axes(body_);
     ScheduleOptions overrides;
     if (!options_.softmax_form.empty()) overrides.softmax_form = softmax_form_from_string(options_.softmax_form);
+    overrides.pack_reads = options_.pack_reads;
     const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
-    linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
-    dump("linear.00.lower", [&] { return linear::print(ir); });
-    report_timings(linear::linear_pipeline(schedule).run(ir, pass_options_));
-    if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
-    emit(ir);
+    linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     declare_ports(ir);
+    run_passes(ir, schedule);
+    emit(ir);
+    if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
+    kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
     return kernel_;
   }
 
@@ -96,30 +99,61 @@ class Compiler {
     if (pass_options_.dump) pass_options_.dump(stage, text());
   }
 
+  /// The passes in order; says whether the one of this name changed anything.
+  bool run_passes(linear::LinearIR& ir, const Schedule& schedule, std::string_view asked = "") {
+    dump("linear.00.lower", [&] { return linear::print(ir); });
+    const std::vector<PassTiming> timings = linear::linear_pipeline(schedule).run(ir, pass_options_);
+    report_timings(timings);
+    if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
+    return std::any_of(timings.begin(), timings.end(), [&](const PassTiming& t) { return t.name == asked && t.changed; });
+  }
+
+  /// The online softmax as a second variant, for those shapes that the schedule names. (What cannot be rewritten to it
+  /// stays without.)
+  void add_online(const AxisMap& axes, Schedule schedule) {
+    kernel_->choice = schedule.online_when;
+    schedule.softmax_form = SoftmaxForm::online;
+    linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
+    if (dump_) pass_options_.dump = [this](std::string_view stage, const std::string& text) { dump_("online." + std::string(stage), text); };
+    if (run_passes(ir, schedule, "rewrite_online_softmax"))
+      emit(ir);
+    else
+      kernel_->choice = 0;
+  }
+
+  /// One more variant.
   void emit(linear::LinearIR& ir) {
-    kernel_->tape = Tape(ir.symbols);
-    const auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape);
+    runtime::Kernel::Variant variant;
+    auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape);
     for (std::size_t i = 0; i < phases.size(); ++i) {
       const std::string stage = fmt::format("code.{:02}", i);
       dump(stage + ".vcode", [&] { return codegen::print(phases[i].program); });
       const codegen::Allocation allocation = codegen::allocate_registers(phases[i].program, target_);
       dump(stage + ".allocated", [&] { return codegen::print(allocation.program); });
       if (options_.verify) codegen::check_allocation(phases[i].program, allocation, target_);
-      auto code = codegen::assemble(allocation, target_, fmt::format("{}.{}", body_.name, i));
+      auto code = codegen::assemble(allocation, target_, fmt::format("{}.{}.{}", body_.name, kernel_->variants.size(), i));
       kernel_->code_bytes += code->size();
-      kernel_->phases.push_back({std::move(code), kernel_->tape.add(phases[i].work)});
+      variant.phases.push_back({std::move(code), phases[i].rounds.size(), kernel_->tape.add(phases[i].items)});
     }
-    kernel_->constants = std::move(ir.constants);
-    kernel_->worker_bytes = linear::worker_scratch_bytes(ir);
-    kernel_->worker_bytes_slot = kernel_->tape.add(kernel_->worker_bytes);
+    for (const codegen::PhaseCode::Round& r : phases.back().rounds)  // the last phase has all rounds
+      variant.rounds.push_back({kernel_->tape.add(r.units), kernel_->tape.add(r.size)});
+    variant.constants = std::move(ir.constants);
+    variant.worker_bytes = ir.resolve(linear::scratch_bytes(ir, linear::Memory::Kind::worker));
+    variant.call_bytes = ir.resolve(linear::scratch_bytes(ir, linear::Memory::Kind::call));
+    variant.worker_bytes_slot = kernel_->tape.add(variant.worker_bytes);
+    variant.call_bytes_slot = kernel_->tape.add(variant.call_bytes);
+    kernel_->variants.push_back(std::move(variant));
   }
 
   void declare_ports(const linear::LinearIR& ir) {
-    runtime::ShapeBinding binding(body_.name, ir.symbols);
+    std::vector<std::string> symbols = ir.symbols;
+    runtime::ShapeBinding binding(body_.name, symbols);
     for (const linear::Port& port : ir.inputs) binding.add_input(port.name, port.shape, port.strides);
     for (const Facts::Check& fact : ir.facts.checks()) binding.add_fact(fact);
     kernel_->explicit_symbols = binding.explicit_symbols();
     kernel_->binding = std::move(binding);
+    symbols.emplace_back(linear::kWorkers);
+    kernel_->tape = Tape(std::move(symbols));
     for (const linear::Port& port : ir.outputs) {
       runtime::Kernel::Output output{port.name, {}};
       for (const Expr& e : port.shape) output.dimensions.push_back(kernel_->tape.add(e));
@@ -131,6 +165,7 @@ class Compiler {
   CompileOptions options_;
   TargetInfo target_;
   PassOptions pass_options_;
+  DumpFunction dump_;
   std::shared_ptr<runtime::Kernel> kernel_ = std::make_shared<runtime::Kernel>();
 };
 
@@ -147,7 +182,8 @@ CompiledSubgraph compile(const Graph& body, const CompileOptions& options) {
 const std::vector<std::string>& CompiledSubgraph::explicit_symbols() const { return kernel_->explicit_symbols; }
 const std::vector<std::pair<std::string, std::string>>& CompiledSubgraph::schedule() const { return kernel_->schedule; }
 std::size_t CompiledSubgraph::code_bytes() const { return kernel_->code_bytes; }
-Expr CompiledSubgraph::scratch_bytes() const { return kernel_->worker_bytes; }
+Expr CompiledSubgraph::scratch_bytes() const { return kernel_->chosen(&runtime::Kernel::Variant::worker_bytes); }
+Expr CompiledSubgraph::shared_scratch_bytes() const { return kernel_->chosen(&runtime::Kernel::Variant::call_bytes); }
 
 CodegenStatistics codegen_statistics() {
   const codegen::CodegenCounters c = codegen::codegen_counters();

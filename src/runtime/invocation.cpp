@@ -17,13 +17,23 @@ constexpr std::size_t kScratchAlignment = 64;
 /// of a causal mask are cheaper), mostly along the outermost axis, so that one chunk for each worker would be uneven.
 constexpr std::int64_t kChunksPerWorker = 4;
 
+struct Range {
+  std::int64_t begin = 0, end = 0;
+};
+
 struct AlignedFree {
   void operator()(std::byte* p) const { std::free(p); }
 };
 using AlignedBytes = std::unique_ptr<std::byte, AlignedFree>;
 
+bool same(const TensorDesc& a, const TensorDesc& b) { return a.shape == b.shape && a.strides == b.strides; }
+
+std::size_t aligned(std::int64_t bytes) {
+  return (static_cast<std::size_t>(bytes) + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
+}
+
 AlignedBytes allocate_aligned(std::size_t bytes) {
-  void* p = std::aligned_alloc(kScratchAlignment, (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment);
+  void* p = std::aligned_alloc(kScratchAlignment, bytes);
   if (p == nullptr) throw Error(fmt::format("scratch of {} bytes cannot be allocated", bytes));
   return AlignedBytes(static_cast<std::byte*>(p));
 }
@@ -36,6 +46,9 @@ struct Invocation::State {
   std::shared_ptr<const Kernel> kernel;
   int workers = 1;
   bool bound = false;
+  std::vector<TensorDesc> bound_inputs;       ///< what it is bound to
+  std::map<std::string, std::int64_t> bound_symbols;
+  const Kernel::Variant* variant = nullptr;   ///< of the shapes that are bound
   std::vector<std::int64_t> registers;        ///< of the tape: the parameter block
   std::vector<std::int64_t> binding_registers;
   std::vector<Dims> output_shapes;
@@ -44,25 +57,37 @@ struct Invocation::State {
   AlignedBytes scratch;
   std::size_t scratch_capacity = 0;
   std::span<std::byte> lent_scratch;  ///< the caller's; if any, instead of `scratch`
+  std::size_t call_bytes = 0;     ///< of the scratch that the workers share: it comes first
   std::size_t worker_stride = 0;  ///< bytes between the scratches of two workers
 
   void bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
   void size_outputs();
   void size_scratch();
   void check_scratch() const;
+  std::size_t need() const { return call_bytes + worker_stride * static_cast<std::size_t>(workers); }
   void set_pointers(std::span<const void* const> inputs, std::span<void* const> outputs);
-  void run_range(const Kernel::Phase& phase, int worker, int active);
+  template <typename RunPhase>
+  void run_rounds(std::size_t level, Range units, const RunPhase& run_phase);
+  void run_range(const Kernel::Phase& phase, Range items, int worker, int active);
 };
 
 void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
+  if (bound && std::equal(inputs.begin(), inputs.end(), bound_inputs.begin(), bound_inputs.end(), same) && symbols == bound_symbols)
+    return size_scratch();  // it may have to be its own again
   bound = false;
   kernel->binding.bind(inputs, symbols, binding_registers);
   std::copy_n(binding_registers.begin(), kernel->binding.symbol_count(), registers.begin());
+  registers[kernel->binding.symbol_count()] = workers;
   kernel->tape.evaluate(registers);
+  variant = &kernel->variants[static_cast<std::size_t>(registers[kernel->choice_slot])];
+  std::size_t n = inputs.size() + kernel->outputs.size();
+  for (const Tensor& c : variant->constants) pointers[n++] = const_cast<std::byte*>(c.data());
   for (std::size_t i = 0; i < inputs.size(); ++i)
     input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();
   size_outputs();
   size_scratch();
+  bound_inputs.assign(inputs.begin(), inputs.end());
+  bound_symbols = symbols;
   bound = true;
 }
 
@@ -79,21 +104,21 @@ void Invocation::State::size_outputs() {
 }
 
 void Invocation::State::size_scratch() {
-  const auto bytes = static_cast<std::size_t>(registers[kernel->worker_bytes_slot]);
-  worker_stride = (bytes + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
-  const auto need = static_cast<std::size_t>(
-      checked_mul(static_cast<std::int64_t>(worker_stride), static_cast<std::int64_t>(workers), kernel->name));
-  if (need <= scratch_capacity || !lent_scratch.empty()) return;
+  call_bytes = aligned(registers[variant->call_bytes_slot]);
+  worker_stride = aligned(registers[variant->worker_bytes_slot]);
+  const std::int64_t all_workers =
+      checked_mul(static_cast<std::int64_t>(worker_stride), static_cast<std::int64_t>(workers), kernel->name);
+  static_cast<void>(checked_add(all_workers, static_cast<std::int64_t>(call_bytes), kernel->name));
+  if (need() <= scratch_capacity || !lent_scratch.empty()) return;
   scratch.reset();
   scratch_capacity = 0;
-  scratch = allocate_aligned(need);
-  scratch_capacity = need;
+  scratch = allocate_aligned(need());
+  scratch_capacity = need();
 }
 
 void Invocation::State::check_scratch() const {
-  const std::size_t need = worker_stride * static_cast<std::size_t>(workers);
   const std::size_t given = lent_scratch.empty() ? scratch_capacity : lent_scratch.size();
-  if (given < need) throw Error(fmt::format("{}: expected {} bytes of scratch, given {}", kernel->name, need, given));
+  if (given < need()) throw Error(fmt::format("{}: expected {} bytes of scratch, given {}", kernel->name, need(), given));
 }
 
 void Invocation::State::set_pointers(std::span<const void* const> inputs, std::span<void* const> outputs) {
@@ -113,15 +138,32 @@ void Invocation::State::set_pointers(std::span<const void* const> inputs, std::s
   }
 }
 
-void Invocation::State::run_range(const Kernel::Phase& phase, int worker, int active) {
-  const std::int64_t work = registers[phase.work];
+/// The phases of this level on their units, then the rounds inside.
+template <typename RunPhase>
+void Invocation::State::run_rounds(std::size_t level, Range units, const RunPhase& run_phase) {
+  if (units.begin >= units.end) return;
+  for (const Kernel::Phase& phase : variant->phases) {
+    const std::int64_t items = registers[phase.items];
+    if (phase.level == level && items > 0) run_phase(phase, Range{units.begin * items, units.end * items});
+  }
+  if (level == variant->rounds.size()) return;
+  const std::int64_t around = level == 0 ? 1 : registers[variant->rounds[level - 1].units];
+  const std::int64_t inside = registers[variant->rounds[level].units] / around, size = registers[variant->rounds[level].size];
+  const std::int64_t end = units.end * inside;
+  for (std::int64_t u = units.begin * inside; u < end; u += size) run_rounds(level + 1, {u, std::min(u + size, end)}, run_phase);
+}
+
+void Invocation::State::run_range(const Kernel::Phase& phase, Range items, int worker, int active) {
+  const std::int64_t work = items.end - items.begin;
+  std::byte* const memory = lent_scratch.empty() ? scratch.get() : lent_scratch.data();
   codegen::KernelArguments arguments{};
   arguments.parameters = registers.data();
   arguments.pointers = pointers.data();
-  arguments.worker_scratch = (lent_scratch.empty() ? scratch.get() : lent_scratch.data()) + static_cast<std::size_t>(worker) * worker_stride;
+  arguments.call_scratch = memory;
+  arguments.worker_scratch = memory + call_bytes + static_cast<std::size_t>(worker) * worker_stride;
   const std::int64_t chunks = active == 1 ? 1 : std::min<std::int64_t>(work, std::int64_t{active} * kChunksPerWorker);
   // Where chunk c begins; the products stay far below overflow: work is bounded by the tensors' sizes.
-  const auto first = [&](std::int64_t c) { return work / chunks * c + std::min(c, work % chunks); };
+  const auto first = [&](std::int64_t c) { return items.begin + work / chunks * c + std::min(c, work % chunks); };
   for (std::int64_t c = worker; c < chunks; c += active) {
     arguments.begin = first(c);
     arguments.end = first(c + 1);
@@ -138,8 +180,9 @@ Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : stat
   for (const Kernel::Output& p : kernel->outputs) s.output_shapes.emplace_back(p.dimensions.size());
   s.input_is_empty.resize(kernel->binding.input_count());
   s.output_is_empty.resize(kernel->outputs.size());
-  s.pointers.resize(kernel->binding.input_count() + kernel->outputs.size());
-  for (const Tensor& c : kernel->constants) s.pointers.push_back(const_cast<std::byte*>(c.data()));
+  std::size_t constants = 0;
+  for (const Kernel::Variant& v : kernel->variants) constants = std::max(constants, v.constants.size());
+  s.pointers.resize(kernel->binding.input_count() + kernel->outputs.size() + constants);
   s.kernel = std::move(kernel);
 }
 
@@ -152,7 +195,7 @@ void Invocation::rebind(std::span<const TensorDesc> inputs, const std::map<std::
 }
 
 const std::vector<Dims>& Invocation::output_shapes() const { return state_->output_shapes; }
-std::size_t Invocation::scratch_bytes() const { return state_->worker_stride * static_cast<std::size_t>(state_->workers); }
+std::size_t Invocation::scratch_bytes() const { return state_->need(); }
 
 void Invocation::set_scratch(std::span<std::byte> memory) {
   if (reinterpret_cast<std::uintptr_t>(memory.data()) % kScratchAlignment != 0)
@@ -163,32 +206,27 @@ void Invocation::set_scratch(std::span<std::byte> memory) {
 void Invocation::run(std::span<const void* const> inputs, std::span<void* const> outputs, Executor& executor) {
   State& s = *state_;
   s.set_pointers(inputs, outputs);
-  for (const Kernel::Phase& phase : s.kernel->phases) {
-    const std::int64_t work = s.registers[phase.work];
-    if (work <= 0) continue;
-    const int active = static_cast<int>(std::min<std::int64_t>({s.workers, executor.concurrency(), work}));
-    if (active <= 1) {
-      s.run_range(phase, 0, 1);
-      continue;
-    }
+  s.run_rounds(0, {0, 1}, [&](const Kernel::Phase& phase, Range items) {
+    const int active = static_cast<int>(std::min<std::int64_t>({s.workers, executor.concurrency(), items.end - items.begin}));
+    if (active <= 1) return s.run_range(phase, items, 0, 1);
     struct Call {
       State* state;
       const Kernel::Phase* phase;
+      Range items;
       int active;
-    } call{&s, &phase, active};
+    } call{&s, &phase, items, active};
     executor.run(active, {[](void* context, int worker) {
                             const auto& c = *static_cast<const Call*>(context);
-                            c.state->run_range(*c.phase, worker, c.active);
+                            c.state->run_range(*c.phase, c.items, worker, c.active);
                           },
                           &call});
-  }
+  });
 }
 
 void Invocation::run(std::span<const void* const> inputs, std::span<void* const> outputs) {
   State& s = *state_;
   s.set_pointers(inputs, outputs);
-  for (const Kernel::Phase& phase : s.kernel->phases)
-    if (s.registers[phase.work] > 0) s.run_range(phase, 0, 1);
+  s.run_rounds(0, {0, 1}, [&](const Kernel::Phase& phase, Range items) { s.run_range(phase, items, 0, 1); });
 }
 
 Invocation CompiledSubgraph::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols,

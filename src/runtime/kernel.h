@@ -16,7 +16,20 @@ namespace burin::runtime {
 struct Kernel {
   struct Phase {
     std::unique_ptr<codegen::MachineCode> code;
-    Tape::Slot work;  ///< size of the parallel domain
+    std::size_t level = 0;  ///< in how many of the variant's rounds it lies
+    Tape::Slot items = 0;   ///< of work in a unit of the innermost of these rounds; at level 0: in all
+  };
+  /// See linear::LinearIR.
+  struct Round {
+    Tape::Slot units, size;
+  };
+  /// The same function as code that is best for some shapes.
+  struct Variant {
+    std::vector<Phase> phases;  ///< by level
+    std::vector<Round> rounds;  ///< outermost first
+    std::vector<Tensor> constants;
+    Expr worker_bytes, call_bytes;
+    Tape::Slot worker_bytes_slot = 0, call_bytes_slot = 0;
   };
   struct Output {
     std::string name;
@@ -24,16 +37,20 @@ struct Kernel {
   };
 
   std::string name;
-  Tape tape{{}};
-  ShapeBinding binding{"", {}};  ///< has the same symbols as the tape
+  Tape tape{{}};                 ///< its last symbol is the number of workers
+  ShapeBinding binding{"", {}};  ///< has the tape's other symbols
   std::vector<Output> outputs;
-  std::vector<Tensor> constants;
-  std::vector<Phase> phases;
+  std::vector<Variant> variants;  ///< one or two
+  Expr choice = 0;                ///< which one
+  Tape::Slot choice_slot = 0;
   std::vector<std::string> explicit_symbols;
-  Expr worker_bytes;
-  Tape::Slot worker_bytes_slot = 0;
   std::vector<std::pair<std::string, std::string>> schedule;
   std::size_t code_bytes = 0;
+
+  /// An expression of that variant which is chosen.
+  Expr chosen(Expr Variant::*member) const {
+    return variants.size() == 1 ? variants[0].*member : select(choice, variants[1].*member, variants[0].*member);
+  }
 };
 
 }  // namespace burin::runtime

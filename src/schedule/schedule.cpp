@@ -28,6 +28,10 @@ constexpr std::int64_t kRowGroup = 10 * kRowBlock;
 /// more than one, because whatever does not share it (keys and values of a head) is read again for each group.
 constexpr std::int64_t kBlocksInGroup = 4;
 
+/// A copy of keys and values costs about as much as reading them some times from where they lie far apart (and share few
+/// sets of the cache): it pays for this many blocks of queries.
+constexpr std::int64_t kReadsThatPayCopy = 20;
+
 struct ProductTile {
   std::int64_t vectors, rows;
 };
@@ -167,6 +171,23 @@ class Scheduler {
     }
   }
 
+  /// Whether the score rows of a block of lanes, with the keys and values that they come from, leave the second-level
+  /// cache: the score rows are passed over several times, blocks of keys only once.
+  Expr leave_cache() const {
+    const auto extent = [&](const std::vector<AxisId>& axes) {
+      Expr product = 1;
+      for (AxisId a : axes) product *= axes_.axes[a].extent;
+      return product;
+    };
+    const NodeId scores = products_.front(), values = products_.back();
+    std::vector<AxisId> columns = axes_.of(body_.node(values).inputs[1]);
+    std::erase_if(columns, [&](AxisId a) { return has(axes_.reduced[values], a) || is_common(a); });
+    const Expr of_key = extent(axes_.reduced[scores]) + extent(columns) + schedule_.lane_block;
+    return less(target_.l2_bytes, extent(axes_.reduced[values]) * of_key * static_cast<std::int64_t>(sizeof(float)));
+  }
+
+  static bool has(const std::vector<AxisId>& axes, AxisId a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); }
+
   /// Rows that are left over are one tile where they are all that the product's time goes to.
   std::vector<std::int64_t> product_rows(std::int64_t rows) const {
     if (!is_weight_product()) return descending({rows, rows / 2, 1});
@@ -195,7 +216,9 @@ class Scheduler {
     if (!schedule_.parallel_inside.empty()) schedule_.lane_group = kBlocksInGroup * schedule_.lane_block;
     if (products_.size() >= 2) {
       schedule_.softmax_form = options_.softmax_form.value_or(SoftmaxForm::score_rows);
+      if (!options_.softmax_form) schedule_.online_when = leave_cache();
       schedule_.key_block = options_.key_block.value_or(kKeyBlock);
+      schedule_.pack_reads = options_.pack_reads.value_or(kReadsThatPayCopy);
     }
   }
 
@@ -255,7 +278,9 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
     out.emplace_back("row_group", fmt::format("{}", row_group));
   }
-  if (softmax_form == SoftmaxForm::online) out.emplace_back("key_block", fmt::format("{}", key_block));
+  if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
+  if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));
+  if (softmax_form == SoftmaxForm::online || !(online_when == Expr(0))) out.emplace_back("key_block", fmt::format("{}", key_block));
   return out;
 }
 

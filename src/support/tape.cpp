@@ -63,10 +63,10 @@ class Tape::Builder {
   }
 
   Slot symbol(const std::string& name) const {
-    const auto found = std::find(tape_.symbols_.begin(), tape_.symbols_.end(), name);
-    if (found == tape_.symbols_.end())
+    const auto found = tape_.known_.find(Expr::symbol(name));
+    if (found == tape_.known_.end())
       throw Error("parameter tape: symbol '" + name + "' is not one of the kernel's symbols");
-    return static_cast<Slot>(found - tape_.symbols_.begin());
+    return found->second;
   }
 
   Slot constant(std::int64_t value) { return tape_.emit({Code::constant, 0, 0, 0, value}); }
@@ -97,6 +97,12 @@ Tape::Tape(std::vector<std::string> symbols) : symbols_(std::move(symbols)) {
 }
 
 Tape::Slot Tape::add(const Expr& e) { return Builder(*this).lower(e); }
+
+void Tape::define(const std::string& symbol, const Expr& e) {
+  const Slot slot = add(e);
+  if (known_.emplace(Expr::symbol(symbol), slot).first->second != slot)
+    throw Error("parameter tape: symbol '" + symbol + "' is defined in two ways");
+}
 
 Tape::Slot Tape::emit(Instruction instruction) {
   if (is_commutative(instruction.code) && instruction.b < instruction.a)

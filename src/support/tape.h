@@ -26,6 +26,9 @@ class Tape {
   /// the constructor.
   Slot add(const Expr& e);
 
+  /// From now on the symbol stands for `e`. Throws burin::Error where it stands for something else already.
+  void define(const std::string& symbol, const Expr& e);
+
   const std::vector<std::string>& symbols() const { return symbols_; }
   std::size_t register_count() const;
 

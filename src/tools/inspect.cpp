@@ -48,6 +48,7 @@ nlohmann::ordered_json to_json(const InspectOptions& options, const host::Model&
     for (const auto& [key, value] : model.compiled(s.name)->schedule()) entry["schedule"][key] = value;
     entry["code_bytes"] = model.compiled(s.name)->code_bytes();
     entry["scratch_bytes"] = model.compiled(s.name)->scratch_bytes().to_string();
+    entry["shared_scratch_bytes"] = model.compiled(s.name)->shared_scratch_bytes().to_string();
     json["subgraphs"].push_back(std::move(entry));
   }
   json["rejected"] = nlohmann::json::array();
@@ -67,6 +68,7 @@ void print_text(const nlohmann::ordered_json& json) {
       for (const auto& v : s[side]) fmt::print("  {:<8} {}\n", side, v.get<std::string>());
     for (const auto& [key, value] : s["schedule"].items()) fmt::print("  {:<18} {}\n", key, value.get<std::string>());
     fmt::print("  {:<18} {}\n", "scratch per worker", s["scratch_bytes"].get<std::string>());
+    fmt::print("  {:<18} {}\n", "scratch per call", s["shared_scratch_bytes"].get<std::string>());
   }
   if (!json["rejected"].empty()) fmt::print("\nleft:\n");
   for (const auto& r : json["rejected"])

@@ -257,11 +257,12 @@ class Fuzzer {
     CompileOptions options;
     options.isa = to_string(isa);
     options.verify = random.chance(0.125);
-    if (kind_ == "attention") options.softmax_form = random.chance(0.5) ? "score_rows" : "online";
-    const std::string how = fmt::format("{} {}", options.isa, options.softmax_form);
+    if (kind_ == "attention") draw_schedule(options, random);
+    const std::string how = text_of(options);
     announce(fmt::format("{}\n{}\n{} compiling\n", replay_, text_, how));
     coverage_.count("isa", options.isa);
-    if (kind_ == "attention") coverage_.count("softmax_form", options.softmax_form);
+    if (kind_ == "attention") coverage_.count("softmax_form", options.softmax_form.empty() ? "by shape" : options.softmax_form);
+    if (kind_ == "attention") coverage_.count("pack", options.pack_reads ? "always" : "by shape");
     if (options.verify) coverage_.count("verify", "yes");
     std::optional<CompiledSubgraph> compiled;
     try {
@@ -275,13 +276,27 @@ class Fuzzer {
     EXPECT_EQ(before.events, codegen_statistics().events) << replay_;
   }
 
+  /// What the schedule leaves to large shapes happens at small ones, too.
+  static void draw_schedule(CompileOptions& options, Random& random) {
+    constexpr std::int64_t kSmallCache = 8192;
+    const std::vector<std::string> forms = {"score_rows", "online", ""};
+    options.softmax_form = random.pick(forms);
+    if (options.softmax_form.empty()) options.cache_bytes = kSmallCache;
+    if (random.chance(0.5)) options.pack_reads = 1;
+  }
+
+  static std::string text_of(const CompileOptions& options) {
+    return fmt::format("{} {}{}", options.isa, options.softmax_form.empty() ? "any form" : options.softmax_form,
+                       options.pack_reads ? " packed" : "");
+  }
+
   bool check_run(const CompiledSubgraph& compiled, const GeneratedGraph& generated, const Shaped& s, const CompileOptions& options,
                  Random& random) {
     CallOptions call;
     call.strided = random.chance(1.0 / 3);
     call.workers = static_cast<int>(random.between(1, 3));
     call.thread_pool = random.chance(0.1);
-    const std::string what = fmt::format("{} {} strided={} workers={} pool={} symbols:{}", options.isa, options.softmax_form, call.strided, call.workers,
+    const std::string what = fmt::format("{} strided={} workers={} pool={} symbols:{}", text_of(options), call.strided, call.workers,
                                          call.thread_pool, describe(s.symbols));
     announce(fmt::format("{}\n{}\n{}\n", replay_, text_, what));
     try {
@@ -417,7 +432,8 @@ TEST(Differential, Attention) {
   Coverage coverage;
   declare_attention_features(coverage);
   declare_run_features(coverage);
-  coverage.declare("softmax_form", {"score_rows", "online"});
+  coverage.declare("softmax_form", {"score_rows", "online", "by shape"});
+  coverage.declare("pack", {"always", "by shape"});
   Fuzzer("attention", generate_attention, coverage).run();
 }
 

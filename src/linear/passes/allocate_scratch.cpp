@@ -4,6 +4,8 @@
 //     worker %a: f32[48*S]  worker %b: f32[3072]  worker %c: f32[48*S]      (a and c never live at once)
 //       ->  %a offset=0   %b offset=192*S (rounded to a cache line)   %c offset=0
 //
+// What the workers of a call share lies in scratch of its own, one buffer behind the other: phases overlap.
+//
 // A live range runs from the first to the last access in program order; a loop that holds some accesses but not all
 // counts as a whole, since its next iteration reaches them again.
 
@@ -77,15 +79,27 @@ bool fits(const Colour& colour, const Range& range, const std::map<MemoryId, Ran
                       [&](MemoryId other) { return range.meets(ranges.at(other)); });
 }
 
-}  // namespace
+Expr bytes_of(const Memory& m) {
+  return ceil_div(m.elements * static_cast<std::int64_t>(size_of(m.precision)), kCacheLine) * kCacheLine;
+}
 
-bool allocate_scratch(LinearIR& ir) {
+bool place_shared(LinearIR& ir) {
+  Expr offset = 0;
+  for (Memory& m : ir.memory) {
+    if (m.kind != Memory::Kind::call) continue;
+    m.offset = offset;
+    offset += bytes_of(m);
+  }
+  return !(offset == Expr(0));
+}
+
+bool place_private(LinearIR& ir) {
   const LiveRanges live(ir);
   std::vector<Colour> colours;
   for (MemoryId m = 0; m < ir.memory.size(); ++m) {
     const Memory& memory = ir.memory[m];
     if (memory.kind != Memory::Kind::worker || live.ranges().count(m) == 0) continue;
-    const Expr bytes = ceil_div(memory.elements * static_cast<std::int64_t>(size_of(memory.precision)), kCacheLine) * kCacheLine;
+    const Expr bytes = bytes_of(memory);
     auto colour = std::find_if(colours.begin(), colours.end(),
                                [&](const Colour& c) { return fits(c, live.ranges().at(m), live.ranges()); });
     if (colour == colours.end()) colour = colours.insert(colours.end(), Colour{{}, bytes});
@@ -98,6 +112,13 @@ bool allocate_scratch(LinearIR& ir) {
     offset += c.bytes;
   }
   return !colours.empty();
+}
+
+}  // namespace
+
+bool allocate_scratch(LinearIR& ir) {
+  const bool shared = place_shared(ir);
+  return place_private(ir) || shared;
 }
 
 }  // namespace burin::linear

@@ -13,6 +13,7 @@ bool fuse_loops(LinearIR& ir);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
 bool pack_constants(LinearIR& ir);
+bool pack_operands(LinearIR& ir, const Schedule& schedule);
 bool isolate_transposes(LinearIR& ir);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);

@@ -51,6 +51,8 @@ Schedule schedule_of(const FileCase& c) {
   s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
   s.softmax_form = softmax_form(option(c, "softmax", "score_rows"));
   s.key_block = std::stoll(option(c, "key_block", "4"));
+  s.pack_reads = std::stoll(option(c, "pack_reads", "2"));
+  s.lane_group = std::stoll(option(c, "lane_group", "8"));
   return s;
 }
 
