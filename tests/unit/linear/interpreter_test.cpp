@@ -315,6 +315,61 @@ TEST(LinearInterpreter, PhasesAndCallScratch) {
   EXPECT_NEAR(run(text, {x})[0].at(0), sum, 1e-5);
 }
 
+TEST(LinearInterpreter, PhasesTakeTurnsInRounds) {
+  // Scratch for the units of a round only; with rounds of another size the second phase reads the copy of another unit.
+  const auto kernel = [](const std::string& round, const std::string& slot) {
+    return R"(linear @rounds lanes=4 symbols(B, S) {
+      input %x: f32[B,S] strides[S,1]
+      output %y: f32[B,S] strides[S,1]
+      call %copy: f32[2*S]
+      parallel _b in 0..B round )" + round + R"( {
+        loop _i in 0..S {
+          %a = load %x[S*_b + _i]
+          store %copy[S*)" + slot + R"( + _i], %a
+        }
+      }
+      parallel _b in 0..B round )" + round + R"( {
+        parallel _i in 0..S {
+          %c = load %copy[S*)" + slot + R"( + S - 1 - _i]
+          store %y[S*_b + _i], %c
+        }
+      }
+    })";
+  };
+  const Tensor x = random({5, 3});
+  const auto reversed = [&](std::int64_t i) { return x.at(i / 3 * 3 + 2 - i % 3); };
+  expect_near(run(kernel("2", "mod(_b, 2)"), {x})[0], reversed);
+  expect_near(run(kernel("1", "0"), {x})[0], reversed);
+  expect_error(kernel("2", "0"), {x}, "is written by two work items of one phase");
+  expect_error(kernel("3", "mod(_b, 2)"), {x}, "is written by two work items of one phase");
+  expect_error(kernel("0 - 1", "0"), {x}, "a round of -1 units");
+}
+
+TEST(LinearInterpreter, AlternativesOfCopies) {
+  const auto kernel = [](const std::string& used) {
+    return R"(linear @copy lanes=4 symbols(S) {
+      input %x: f32[S] strides[1]
+      output %y: f32[S] strides[1]
+      define used = )" + used + R"(
+      call %copy: f32[select(used, S, 0)] used used else %x
+      parallel _b in 0..1 {
+        loop _i in 0..select(used, S, 0) {
+          %a = load %x[_i]
+          %b = add %a, %a
+          store %copy[_i], %b
+        }
+      }
+      parallel _i in 0..S {
+        %c = load %copy[_i]
+        store %y[_i], %c
+      }
+    })";
+  };
+  const Tensor x = random({5});
+  expect_near(run(kernel("less(S, 6)"), {x})[0], [&](std::int64_t i) { return 2 * x.at(i); });
+  expect_near(run(kernel("less(S, 5)"), {x})[0], [&](std::int64_t i) { return x.at(i); });
+}
+
 // ---- details of the semantics
 
 TEST(LinearInterpreter, MemoryRounds) {

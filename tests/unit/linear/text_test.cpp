@@ -112,6 +112,28 @@ TEST(LinearText, ParsesIntoTheTree) {
   EXPECT_EQ(lanes.body()[1].expression.imm, 0.25);
 }
 
+TEST(LinearText, RoundsDefinitionsAndAlternatives) {
+  expect_same(R"(linear @a lanes=4 symbols(S, call.workers) {
+  input %x: f32[S] strides[1]
+  define used = less_equal(48, S)
+  define units = min(call.workers, max(1, S))
+  call %x.packed: f32[select(used, 4*units, 0)] used used else %x offset=0
+  parallel _b in 0..S step 4 partial round units {
+  }
+  parallel _b in 0..S round 2*units {
+  }
+}
+)");
+  const LinearIR ir = parse_linear(
+      "linear @a lanes=4 symbols(S) { input %x: f32[S] strides[1]\n define n = S + 1\n call %c: f32[n] used less(n, 4) else %x\n"
+      "parallel _b in 0..S step 4 partial round n + 2 { } }");
+  EXPECT_EQ(ir.resolve(ir.memory[1].elements), Expr::symbol("S") + 1);
+  EXPECT_EQ(ir.memory[1].used, Expr::parse("less(n, 4)"));
+  EXPECT_EQ(ir.memory[1].otherwise, 0U);
+  EXPECT_EQ(ir.phases[0].loop->round, Expr::symbol("n") + 2);
+  EXPECT_EQ(ir.phases[0].loop->versions[0].step, 4);
+}
+
 TEST(LinearText, WhiteSpaceAndComments) {
   const LinearIR ir = parse_linear(
       "// before\nlinear @a\n lanes = 4 symbols( S ) // here {\n{output%o:f32[S]strides[1]loop _i in 0 .. S step 2 partial{"

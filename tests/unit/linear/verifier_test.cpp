@@ -109,6 +109,28 @@ TEST(LinearVerifier, PortsAndMemory) {
   reject("%a = fill 0\n store %T[0], %a", "output %y is never stored");
 }
 
+TEST(LinearVerifier, Definitions) {
+  reject_changed([](LinearIR& ir) { ir.definitions.emplace_back("S", 4); }, "two symbols are called S");
+  reject_changed([](LinearIR& ir) { ir.definitions = {{"a", Expr::symbol("b")}, {"b", 4}}; }, "definition of a: b names b");
+  reject_changed([](LinearIR& ir) { ir.memory[3].otherwise = 0; }, "%T is scratch of a worker: nothing takes its place");
+  reject_changed([](LinearIR& ir) { ir.memory[4].otherwise = 1; }, "%C: an input that holds f32 takes its place");
+  reject_changed([](LinearIR& ir) { ir.memory[4].used = Expr::symbol("Z"); }, "%C: Z names Z");
+}
+
+TEST(LinearVerifier, Rounds) {
+  const std::string body = " { %p = fill 0\n store %C[_i], %p } \n";
+  const auto two = [&](const std::string& first, const std::string& second) {
+    return kStoreAll + "parallel _i in 0..N" + first + body + "parallel _i in 0.." + second + body;
+  };
+  accept(two(" round 2", "N round 2"));
+  accept(two("", "N round 2"));
+  reject(two(" round 2", "N"), "the phase of loop _i has rounds of fewer loops than the one in front of it");
+  reject(two(" round 2", "N round 3"), "loop _i and loop _i of an earlier phase differ");
+  reject(two(" round 2", "S round 2"), "loop _i and loop _i of an earlier phase differ");
+  reject(kStoreAll + "loop _i in 0..N round 2" + body, "loop _i has a round but is not parallel");
+  reject(kStoreAll + "parallel _i in 0..N round M" + body, "the round of loop _i: M names M");
+}
+
 TEST(LinearVerifier, Loops) {
   const auto loop = [](const std::string& header, const std::string& part) { reject(kStoreAll + header + " { }", part); };
   loop("loop i in 0..S", "in loop i: a loop variable starts with '_'");

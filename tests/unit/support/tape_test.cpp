@@ -27,6 +27,19 @@ std::int64_t value_of(std::string_view text, std::int64_t s, std::int64_t t) {
   return run(tape, {s, t})[slot];
 }
 
+TEST(Tape, Definitions) {
+  Tape tape({"S"});
+  tape.define("half", floor_div(Expr::symbol("S"), 2));
+  const Tape::Slot sum = tape.add(Expr::symbol("half") + 1);
+  std::vector<std::int64_t> registers(tape.register_count());
+  registers[0] = 9;
+  tape.evaluate(registers);
+  EXPECT_EQ(registers[sum], 5);
+  EXPECT_NO_THROW(tape.define("half", floor_div(Expr::symbol("S"), 2)));
+  EXPECT_THROW(tape.define("half", Expr::symbol("S")), Error);
+  EXPECT_THROW(tape.define("S", 3), Error);
+}
+
 TEST(Tape, SymbolsComeFirst) {
   Tape tape({"B", "S"});
   EXPECT_EQ(tape.register_count(), 2U);
