@@ -97,6 +97,9 @@ struct Loop {
   Expr begin, end;  ///< over symbols and outer loop variables
   bool parallel = false;
   bool lanes = false;
+  /// A lane loop that is one product of matrices in memory, for a BRGEMM executor to compute; no code is emitted for it,
+  /// so that it has no tile. See linear/brgemm_nest.h.
+  bool brgemm = false;
   std::vector<Version> versions;
 
   Block& body() { return versions.front().body; }

@@ -8,7 +8,7 @@
 //     worker %T: f32[48*S] offset=0                       // call: the same, shared by the workers
 //     fact S == T "subject"                               // also: 48 divides S, S >= 1
 //     parallel _b in 0..B {                               // one version of step 1
-//       lanes _q in 0..S {                                // several versions
+//       lanes _q in 0..S {                                // several versions; "brgemm lanes": for an executor
 //         step 64 {
 //           %m = fill lowest over(_q)
 //           loop _k in 0..S step 8 partial {              // one version
@@ -212,7 +212,7 @@ class Printer {
   }
 
   void loop(const Loop& loop) {
-    const char* keyword = loop.lanes ? (loop.parallel ? "parallel lanes" : "lanes") : (loop.parallel ? "parallel" : "loop");
+    const char* keyword = loop.brgemm ? "brgemm lanes" : loop.lanes ? (loop.parallel ? "parallel lanes" : "lanes") : (loop.parallel ? "parallel" : "loop");
     const std::string header =
         fmt::format("{} {} in {}..{}", keyword, loop.var, loop.begin.to_string(), loop.end.to_string());
     if (loop.versions.size() == 1) {
@@ -606,7 +606,7 @@ class Parser {
 
   Item item() {
     const std::string_view first = peek_word();
-    if (first == "loop" || first == "parallel" || first == "lanes") return loop();
+    if (first == "loop" || first == "parallel" || first == "lanes" || first == "brgemm") return loop();
     if (first == "store") return store();
     if (next() != '%') fail(fmt::format("expected a loop, an expression or '}}', found {}", found()));
     return assignment();
@@ -615,7 +615,10 @@ class Parser {
   Loop loop() {
     if (++nesting_ > kMaxNesting) fail(fmt::format("loops are nested more than {} deep", kMaxNesting));
     Loop out;
-    if (accept_word("parallel")) {
+    if (accept_word("brgemm")) {
+      out.brgemm = out.lanes = true;
+      keyword("lanes");
+    } else if (accept_word("parallel")) {
       out.parallel = true;
       out.lanes = accept_word("lanes");
     } else if (accept_word("lanes")) {

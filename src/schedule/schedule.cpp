@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "burin/error.h"
 
 namespace burin {
 namespace {
@@ -69,6 +70,7 @@ class Scheduler {
     schedule_.lanes_outside = is_common(schedule_.lane_axis);
     choose_parallel();
     choose_tiles();
+    if (options_.brgemm_executor && !products_.empty()) choose_executor();
     return schedule_;
   }
 
@@ -199,6 +201,13 @@ class Scheduler {
     }
   }
 
+  /// The lanes of the operands and the result of a product are one block of columns.
+  void choose_executor() {
+    if (!schedule_.lanes_outside) throw Error("no BRGEMM executor: the products share no axis that lies in the lanes");
+    if (schedule_.softmax_form == SoftmaxForm::online) throw Error("no BRGEMM executor for the online softmax");
+    schedule_.brgemm_executor = true;
+  }
+
   static std::vector<std::int64_t> descending(std::vector<std::int64_t> steps) {
     std::erase_if(steps, [](std::int64_t s) { return s < 1; });
     std::sort(steps.rbegin(), steps.rend());
@@ -255,6 +264,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
     out.emplace_back("row_group", fmt::format("{}", row_group));
   }
+  if (brgemm_executor) out.emplace_back("products", "executor");
   if (softmax_form == SoftmaxForm::online) out.emplace_back("key_block", fmt::format("{}", key_block));
   return out;
 }

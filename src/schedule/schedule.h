@@ -24,6 +24,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> key_block;
   std::optional<std::int64_t> lane_vectors;  ///< vectors of lanes in a product's register tile
   std::optional<std::int64_t> product_rows;  ///< rows of a product's register tile
+  bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
 };
 
 /// All that is decided about a Subgraph, before any loop exists. Passes can do any of it; what to do is decided in
@@ -44,6 +45,7 @@ struct Schedule {
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
   SoftmaxForm softmax_form = SoftmaxForm::none;
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
+  bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory
 
   /// One line a decision, for `burin inspect` and text tests.
   std::vector<std::pair<std::string, std::string>> describe(const AxisMap& axes) const;

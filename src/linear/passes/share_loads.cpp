@@ -45,7 +45,8 @@ class Sharing {
     Block kept;
     for (Item& item : block) {
       if (item.is_loop()) {
-        for (Loop::Version& v : item.loop->versions) visit(v.body, available);
+        if (!item.loop->brgemm)  // which reads memory, nothing else
+          for (Loop::Version& v : item.loop->versions) visit(v.body, available);
       } else {
         Expression& e = item.expression;
         for (ValueId& v : e.in)
