@@ -1,5 +1,6 @@
 // Attention: GFLOP/s counts 4*B*H*S*S*D. Names: sdpa/f32/dynamic/B1_S384_H12_D64/mask:full/threads:1; the chains of
-// cheap operations between the products: .../mask:none/chain:add_mul/threads:1.
+// cheap operations between the products: .../mask:none/chain:add_mul/threads:1. sdpa/f32/onednn/...: the products by
+// oneDNN's BRGEMM ukernel, all else as in sdpa/f32/dynamic/...
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -11,12 +12,17 @@ namespace {
 
 using namespace burin::bench;
 
-void register_attention(const AttentionShape& s, Mask mask, bool dynamic, int threads, const std::vector<std::string>& chain = {}) {
+enum class Form { dynamic, fixed, onednn };
+const char* to_string(Form form) { return form == Form::dynamic ? "dynamic" : form == Form::fixed ? "static" : "onednn"; }
+
+void register_attention(const AttentionShape& s, Mask mask, Form form, int threads, const std::vector<std::string>& chain = {}) {
   const std::string suffix = chain.empty() ? "" : fmt::format("/chain:{}", fmt::join(chain, "_"));
-  const std::string name = fmt::format("sdpa/f32/{}/B{}_S{}_H{}_D{}/mask:{}{}/threads:{}", dynamic ? "dynamic" : "static", s.batch,
+  const std::string name = fmt::format("sdpa/f32/{}/B{}_S{}_H{}_D{}/mask:{}{}/threads:{}", to_string(form), s.batch,
                                        s.sequence, s.heads, s.head_size, to_string(mask), suffix, threads);
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    Problem problem(attention(s, mask, dynamic, chain), {{"B", s.batch}, {"S", s.sequence}}, threads);
+    burin::CompileOptions options;
+    if (form == Form::onednn) options.brgemm = "onednn";
+    Problem problem(attention(s, mask, form != Form::fixed, chain), {{"B", s.batch}, {"S", s.sequence}}, threads, options);
     for (auto _ : state) problem.run();
     state.counters["GFLOP/s"] = benchmark::Counter(attention_flops(s) * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
   })->UseRealTime();
@@ -27,10 +33,11 @@ void register_attention(const AttentionShape& s, Mask mask, bool dynamic, int th
 int main(int argc, char** argv) {
   for (const AttentionShape& s : kAttentionShapes)
     for (Mask mask : {Mask::none, Mask::key, Mask::full})
-      for (int threads : {1, 2}) register_attention(s, mask, true, threads);
-  for (const AttentionShape& s : kAttentionShapes) register_attention(s, Mask::none, false, 1);
+      for (int threads : {1, 2})
+        for (Form form : {Form::dynamic, Form::onednn}) register_attention(s, mask, form, threads);
+  for (const AttentionShape& s : kAttentionShapes) register_attention(s, Mask::none, Form::fixed, 1);
   const std::vector<std::vector<std::string>> chains = {{"add"}, {"mul", "relu"}, {"add", "abs", "mul"}, {"neg", "add", "relu", "mul"}};
-  for (const auto& chain : chains) register_attention(kAttentionShapes[2], Mask::none, true, 1, chain);
+  for (const auto& chain : chains) register_attention(kAttentionShapes[2], Mask::none, Form::dynamic, 1, chain);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::RunSpecifiedBenchmarks();

@@ -69,6 +69,7 @@ class Compiler {
     report_timings(dataflow_pipeline().run(body_, pass_options_));
     const AxisMap axes = analyze_axes(body_);
     ScheduleOptions overrides;
+    overrides.brgemm_executor = executor() != nullptr;
     if (!options_.softmax_form.empty()) overrides.softmax_form = softmax_form_from_string(options_.softmax_form);
     const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
@@ -77,7 +78,10 @@ class Compiler {
     if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
+    std::vector<linear::ItemSteps> steps;
+    if (schedule.brgemm_executor) steps = linear::split_at_products(ir);
     emit(ir);
+    if (schedule.brgemm_executor) join_steps(ir, steps);
     declare_ports(ir);
     return kernel_;
   }
@@ -107,11 +111,31 @@ class Compiler {
       if (options_.verify) codegen::check_allocation(phases[i].program, allocation, target_);
       auto code = codegen::assemble(allocation, target_, fmt::format("{}.{}", body_.name, i));
       kernel_->code_bytes += code->size();
-      kernel_->phases.push_back({std::move(code), kernel_->tape.add(phases[i].work)});
+      kernel_->phases.push_back({std::move(code), kernel_->tape.add(phases[i].work), nullptr});
     }
     kernel_->constants = std::move(ir.constants);
     kernel_->worker_bytes = linear::worker_scratch_bytes(ir);
     kernel_->worker_bytes_slot = kernel_->tape.add(kernel_->worker_bytes);
+  }
+
+  /// Null: Burin's own code computes products.
+  runtime::BrgemmExecutor* executor() const {
+    return options_.brgemm.empty() || options_.brgemm == "burin" ? nullptr : &runtime::brgemm_executor(options_.brgemm);
+  }
+
+  /// The phases that the products were taken out of become phases again.
+  void join_steps(const linear::LinearIR& ir, const std::vector<linear::ItemSteps>& all) {
+    std::vector<std::unique_ptr<codegen::MachineCode>> codes;
+    for (runtime::Kernel::Phase& phase : kernel_->phases) codes.push_back(std::move(phase.code));
+    std::vector<runtime::Kernel::Phase> joined;
+    for (const linear::ItemSteps& steps : all) {
+      const auto has_code = [](const linear::ItemSteps::Step& s) { return s.code.has_value(); };
+      const auto code = std::find_if(steps.steps.begin(), steps.steps.end(), has_code);
+      if (code == steps.steps.end()) throw Error("a phase that stores nothing");
+      joined.push_back({nullptr, kernel_->phases[*code->code].work,
+                        std::make_unique<const runtime::ItemSteps>(ir, steps, codes, *executor())});
+    }
+    kernel_->phases = std::move(joined);
   }
 
   void declare_ports(const linear::LinearIR& ir) {

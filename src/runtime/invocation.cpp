@@ -45,6 +45,7 @@ struct Invocation::State {
   std::size_t scratch_capacity = 0;
   std::span<std::byte> lent_scratch;  ///< the caller's; if any, instead of `scratch`
   std::size_t worker_stride = 0;  ///< bytes between the scratches of two workers
+  std::map<const Kernel::Phase*, runtime::BoundItemSteps> steps;  ///< of phases with products for an executor
 
   void bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
   void size_outputs();
@@ -63,6 +64,8 @@ void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<
     input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();
   size_outputs();
   size_scratch();
+  for (auto& [phase, bound_steps] : steps)
+    if (registers[phase->work] > 0) bound_steps.bind(std::span(registers).first(kernel->binding.symbol_count()));
   bound = true;
 }
 
@@ -125,7 +128,10 @@ void Invocation::State::run_range(const Kernel::Phase& phase, int worker, int ac
   for (std::int64_t c = worker; c < chunks; c += active) {
     arguments.begin = first(c);
     arguments.end = first(c + 1);
-    phase.code->function()(&arguments);
+    if (phase.steps != nullptr)
+      steps.at(&phase).run(arguments, worker);
+    else
+      phase.code->function()(&arguments);
   }
 }
 
@@ -140,6 +146,8 @@ Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : stat
   s.output_is_empty.resize(kernel->outputs.size());
   s.pointers.resize(kernel->binding.input_count() + kernel->outputs.size());
   for (const Tensor& c : kernel->constants) s.pointers.push_back(const_cast<std::byte*>(c.data()));
+  for (const Kernel::Phase& phase : kernel->phases)
+    if (phase.steps != nullptr) s.steps.try_emplace(&phase, *phase.steps, workers);
   s.kernel = std::move(kernel);
 }
 

@@ -7,6 +7,7 @@
 
 #include "burin/compile.h"
 #include "codegen/machine_code.h"
+#include "runtime/item_steps.h"
 #include "runtime/shape_binding.h"
 #include "support/tape.h"
 
@@ -17,6 +18,7 @@ struct Kernel {
   struct Phase {
     std::unique_ptr<codegen::MachineCode> code;
     Tape::Slot work;  ///< size of the parallel domain
+    std::unique_ptr<const ItemSteps> steps;  ///< where an executor computes products: all of the phase, instead of `code`
   };
   struct Output {
     std::string name;
