@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -78,7 +79,7 @@ class Outlining {
   void split(Loop& lanes) {
     lanes_ = &lanes;
     segment_ = empty_copy(lanes, lanes.var);
-    Block body = std::move(lanes.body());
+    Block body = with_depths(std::move(lanes.body()));
     for (std::size_t i = 0; i < body.size(); ++i) {
       std::optional<Product> product = product_at(body, i);
       if (!product) {
@@ -108,6 +109,33 @@ class Outlining {
   }
 
   // ---- recognition ----
+
+  /// A depth that is known to be one element has no loop. Here it gets one, in the lane loop and in rows inside of it.
+  Block with_depths(Block block) {
+    Block out;
+    for (Item& item : block) {
+      if (item.is_loop() && item.loop->body().size() > 2) item.loop->body() = with_depths(std::move(item.loop->body()));
+      out.push_back(std::move(item));
+      if (!out.back().is_loop() && out.back().expression.op == Op::update_fma) wrap_depth(out);
+    }
+    return out;
+  }
+
+  /// The block ends with the product; in front of it are its operands, and before them the fill.
+  void wrap_depth(Block& block) {
+    const ValueId sum = block.back().expression.out;
+    auto first = std::find_if(block.begin(), block.end(), [&](const Item& i) { return !i.is_loop() && i.expression.out == sum; });
+    if (first->expression.op != Op::fill) return;  // in a loop already
+    ++first;
+    Loop depth;
+    depth.var = fresh_variable("_one");
+    depth.begin = 0;
+    depth.end = 1;
+    depth.versions.push_back({1, false, {}});
+    depth.body().insert(depth.body().end(), std::make_move_iterator(first), std::make_move_iterator(block.end()));
+    block.erase(first, block.end());
+    block.emplace_back(std::move(depth));
+  }
 
   std::optional<Product> product_at(const Block& block, std::size_t i) const {
     if (!block[i].is_loop()) return i + 1 < block.size() ? product_of(block[i], block[i + 1], nullptr) : std::nullopt;

@@ -45,8 +45,7 @@ class Sharing {
     Block kept;
     for (Item& item : block) {
       if (item.is_loop()) {
-        if (!item.loop->brgemm)  // which reads memory, nothing else
-          for (Loop::Version& v : item.loop->versions) visit(v.body, available);
+        for (Loop::Version& v : item.loop->versions) visit(v.body, available);
       } else {
         Expression& e = item.expression;
         for (ValueId& v : e.in)

@@ -1,7 +1,9 @@
 // What subgraphs compute whose products go to oneDNN's BRGEMM ukernel: the same as the reference interpreter, around
 // all tails, and as little of memory is touched.
 
+#include <array>
 #include <atomic>
+#include <span>
 
 #include "target/target_info.h"
 #include "tests/support/guarded_call.h"
@@ -118,6 +120,17 @@ TEST(OneDnnAttention, LayoutsMasksAndHeads) {
   }
 }
 
+TEST(OneDnnAttention, DimensionsOfOneElement) {
+  for (const auto& [queries, keys, size, values] : std::vector<std::array<std::string, 4>>{
+           {"S", "1", "8", "8"}, {"S", "T", "1", "8"}, {"S", "T", "8", "1"}, {"S", "1", "1", "1"}}) {
+    check(parse_graph("graph @a(%q: f32[B,2," + queries + "," + size + "], %k: f32[B,2," + keys + "," + size + "], %v: f32[B,2," +
+                      keys + "," + values + "]) { %0 = transpose %k, perm=[0,1,3,2]\n %1 = matmul %q, %0\n"
+                      "%2 = softmax %1, axis=3\n %3 = matmul %2, %v\n return %3 }"),
+          {{{"B", 2}, {"S", 5}, {"T", 9}}, {{"B", 1}, {"S", 70}, {"T", 33}}});
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST(OneDnnAttention, MasksOfInfinityAndNaN) {
   const Graph graph = attention();
   const CompiledSubgraph compiled = with_onednn(graph);
@@ -131,7 +144,17 @@ TEST(OneDnnAttention, MasksOfInfinityAndNaN) {
 
 TEST(OneDnnAttention, NoKeys) {
   // As with Burin's own code: 0 / 0, where the plain formula gives 0. Nothing is read.
-  const Tensor actual = run(with_onednn(attention()), random_inputs(attention(), {{"B", 1}, {"S", 5}, {"T", 0}}, 3))[0];
+  const CompiledSubgraph compiled = with_onednn(attention());
+  const auto inputs = random_inputs(attention(), {{"B", 1}, {"S", 5}, {"T", 0}}, 3);
+  Invocation invocation = compiled.bind(shapes_of(inputs));
+  struct alignas(64) Line {
+    std::array<float, 16> numbers;
+  };
+  Line full{};
+  full.numbers.fill(7);
+  std::vector<Line> scratch(invocation.scratch_bytes() / sizeof(Line) + 1, full);
+  invocation.set_scratch(std::as_writable_bytes(std::span(scratch)));
+  const Tensor actual = run_bound(invocation, inputs)[0];
   for (std::int64_t i = 0; i < actual.size(); ++i) ASSERT_TRUE(std::isnan(actual.at(i)) || actual.at(i) == 0) << actual.at(i);
 }
 
@@ -230,6 +253,12 @@ TEST(OneDnnExecutor, SaysWhatItCannotDo) {
   options.brgemm = "onednn";
   options.softmax_form = "online";
   EXPECT_ERROR(compile(attention(), options), "no BRGEMM executor for the online softmax");
+  // No axis is left that could be the columns of both products.
+  options.softmax_form.clear();
+  const Graph one_query = parse_graph(
+      "graph @a(%q: f32[B,1,8], %k: f32[B,8,T], %v: f32[B,T,8]) { %0 = matmul %q, %k\n %1 = softmax %0, axis=2\n"
+      "%2 = matmul %1, %v\n return %2 }");
+  EXPECT_ERROR(compile(one_query, options), "no BRGEMM executor: the products share no axis that lies in the lanes");
 }
 
 }  // namespace
