@@ -29,10 +29,16 @@ class Matching {
     const Expression& b = expression(innermost[1], Op::load);
     const Expression& fma = expression(innermost[2], Op::update_fma);
     const std::vector<ValueId> operands = {fill.out, a.out, b.out};
-    if (fill.imm != 0 || fma.in != operands || fma.out != fill.out || store.in[0] != fill.out) fail("sum = 0; sum += a * b");
-    if (a.index.uses(columns_.var) || (rows_ != nullptr && b.index.uses(rows_->var))) fail("%a[row, depth] and %b[depth, column]");
-    return {matrix(a, rows_, depth_), matrix(b, depth_, &columns_), matrix(store, rows_, &columns_),
-            rows_ != nullptr ? extent(*rows_) : BrgemmExtent{1, {1}}, extent(columns_), extent(*depth_)};
+    if (fill.imm != 0 || fma.in != operands || fma.out != fill.out || store.in[0] != fill.out)
+      fail("sum = 0; sum += a * b");
+    if (a.index.uses(columns_.var) || (rows_ != nullptr && b.index.uses(rows_->var)))
+      fail("%a[row, depth] and %b[depth, column]");
+    return {matrix(a, rows_, depth_),
+            matrix(b, depth_, &columns_),
+            matrix(store, rows_, &columns_),
+            rows_ != nullptr ? extent(*rows_) : BrgemmExtent{1, {1}},
+            extent(columns_),
+            extent(*depth_)};
   }
 
  private:
@@ -46,29 +52,34 @@ class Matching {
   }
 
   const Expression& expression(const Item& item, Op op) const {
-    if (item.is_loop() || item.expression.op != op) fail(fmt::format("a nest with {} at its place", info(op).text));
+    if (item.is_loop() || item.expression.op != op)
+      fail(fmt::format("a nest with {} at its place", info(op).text));
     return item.expression;
   }
 
   /// `rows` may be null: one row.
   MatrixInMemory matrix(const Expression& e, const Loop* rows, const Loop* columns) const {
     const auto across = e.index.coefficient(columns->var);
-    if (!across || !(*across == Expr(1))) fail(fmt::format("columns side by side in {}", e.index.to_string()));
+    if (!across || !(*across == Expr(1)))
+      fail(fmt::format("columns side by side in {}", e.index.to_string()));
     const auto leading = rows != nullptr ? e.index.coefficient(rows->var) : Expr(0);
-    if (!leading || uses_loop_variable(*leading)) fail(fmt::format("rows at a fixed distance in {}", e.index.to_string()));
+    if (!leading || uses_loop_variable(*leading))
+      fail(fmt::format("rows at a fixed distance in {}", e.index.to_string()));
     std::map<std::string, Expr> first = {{columns->var, columns->begin}};
     if (rows != nullptr) first[rows->var] = rows->begin;
     return {e.memory, e.index.substitute(first), *leading};
   }
 
-  /// Of a loop over a block, begin..min(begin + block, whole): what a whole block has, and the last one.
+  /// Of a loop over a block, begin..min(begin + block, whole): what a whole block has, and the last
+  /// one.
   BrgemmExtent extent(const Loop& loop) const {
     const Expr here = loop.end - loop.begin;
     if (!uses_loop_variable(here)) return {here, {here}};
     if (const Expr::Node::Atom* end = Expr::Node::lone_function(loop.end, Expr::Function::min))
       for (const std::size_t i : {0, 1}) {
         const Expr block = end->arguments[i] - loop.begin, &whole = end->arguments[1 - i];
-        if (!uses_loop_variable(block) && !uses_loop_variable(whole)) return {here, {min(block, whole), mod(whole, block)}};
+        if (!uses_loop_variable(block) && !uses_loop_variable(whole))
+          return {here, {min(block, whole), mod(whole, block)}};
       }
     fail(fmt::format("blocks of one size in {}..{}", loop.begin.to_string(), loop.end.to_string()));
   }
@@ -86,8 +97,8 @@ class Splitting {
   }
 
   /// Appends the phases of code to `phases`.
-  ItemSteps run(Block& phases) {
-    ItemSteps out;
+  SplitPhase run(Block& phases) {
+    SplitPhase out;
     Block code;
     std::optional<BrgemmNest> product;
     const auto finish_step = [&] {
@@ -113,7 +124,8 @@ class Splitting {
 
  private:
   static const Loop* inner(const Loop& loop) {
-    const bool holds = loop.body().size() == 1 && loop.body()[0].is_loop() && loop.body()[0].loop->parallel;
+    const bool holds =
+        loop.body().size() == 1 && loop.body()[0].is_loop() && loop.body()[0].loop->parallel;
     return holds ? loop.body()[0].loop.get() : nullptr;
   }
 
@@ -125,7 +137,8 @@ class Splitting {
       loop.begin = nest_[i]->begin;
       loop.end = nest_[i]->end;
       loop.parallel = true;
-      loop.versions.push_back({nest_[i]->versions.front().step, nest_[i]->versions.front().partial, std::move(body)});
+      loop.versions.push_back(
+          {nest_[i]->versions.front().step, nest_[i]->versions.front().partial, std::move(body)});
       if (i == 0) return loop;
       body = Block();
       body.emplace_back(std::move(loop));
@@ -144,7 +157,8 @@ class Splitting {
     }
     std::map<std::string, Expr> out;
     for (std::size_t i = 0; i < nest_.size(); ++i)
-      out[nest_[i]->var] = nest_[i]->begin.substitute(out) + positions[i] * nest_[i]->versions.front().step;
+      out[nest_[i]->var] =
+          nest_[i]->begin.substitute(out) + positions[i] * nest_[i]->versions.front().step;
     return out;
   }
 
@@ -155,8 +169,8 @@ class Splitting {
 
 BrgemmNest match_brgemm(const Loop& loop) { return Matching(loop).run(); }
 
-std::vector<ItemSteps> split_at_products(LinearIR& ir) {
-  std::vector<ItemSteps> out;
+std::vector<SplitPhase> split_at_products(LinearIR& ir) {
+  std::vector<SplitPhase> out;
   Block phases;
   for (const Item& phase : ir.phases) out.push_back(Splitting(*phase.loop).run(phases));
   ir.phases = std::move(phases);

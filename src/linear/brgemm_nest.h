@@ -19,8 +19,10 @@ struct MatrixInMemory {
 
 /// A dimension of a product.
 struct BrgemmExtent {
-  Expr here;              ///< of one work item: over symbols and the variables of parallel loops
-  std::vector<Expr> all;  ///< all values that it has in the work items of a call, over symbols; some may be 0
+  /// In one work item: over symbols and the variables of parallel loops.
+  Expr here;
+  /// All values that it has in the work items of a call, over symbols; some may be 0.
+  std::vector<Expr> all;
 };
 
 /// C = A B, with the columns in the lanes:
@@ -42,7 +44,7 @@ struct BrgemmNest {
 BrgemmNest match_brgemm(const Loop& loop);
 
 /// The work items of a phase with products for an executor: code and products in turn.
-struct ItemSteps {
+struct SplitPhase {
   struct Step {
     std::optional<BrgemmNest> product;  ///< before the code
     std::optional<std::size_t> code;    ///< the index of a phase
@@ -53,9 +55,10 @@ struct ItemSteps {
 };
 inline constexpr const char* kWorkItem = "_item";
 
-/// Takes the products out of the phases: what stands between them becomes phases over the same work items. They share
-/// the scratch of an item, so they must be run one after the other for each item. Gives an entry for each phase that
-/// there was; one without a product is a step of code and nothing else.
-std::vector<ItemSteps> split_at_products(LinearIR& ir);
+/// Takes the products out of the phases: what stands between them becomes phases over the same work
+/// items. They share the scratch of an item, so they must be run one after the other for each item.
+/// Gives an entry for each phase that there was; one without a product is a step of code and
+/// nothing else.
+std::vector<SplitPhase> split_at_products(LinearIR& ir);
 
 }  // namespace burin::linear

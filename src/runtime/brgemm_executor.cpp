@@ -20,7 +20,8 @@ Executors& executors() {
 
 }  // namespace
 
-BrgemmExecutor::BrgemmExecutor(Make make, std::size_t capacity) : make_(make), capacity_(std::max<std::size_t>(capacity, 1)) {
+BrgemmExecutor::BrgemmExecutor(Make make, std::size_t capacity)
+    : make_(make), capacity_(std::max<std::size_t>(capacity, 1)) {
   counters_.capacity = capacity_;
 }
 
@@ -54,7 +55,9 @@ BrgemmStatistics BrgemmExecutor::statistics() const {
 
 BrgemmExecutor& brgemm_executor(const std::string& name) {
   const auto found = executors().find(name);
-  if (found == executors().end()) throw Error(fmt::format("BRGEMM executor '{}': this build of Burin has none of that name", name));
+  if (found == executors().end())
+    throw Error(
+        fmt::format("BRGEMM executor '{}': this build of Burin has none of that name", name));
   return found->second;
 }
 
@@ -65,6 +68,8 @@ bool register_brgemm_executor(const std::string& name, BrgemmExecutor::Make make
 
 }  // namespace runtime
 
-BrgemmStatistics brgemm_statistics(const std::string& executor) { return runtime::brgemm_executor(executor).statistics(); }
+BrgemmStatistics brgemm_statistics(const std::string& executor) {
+  return runtime::brgemm_executor(executor).statistics();
+}
 
 }  // namespace burin

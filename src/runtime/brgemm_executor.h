@@ -13,7 +13,8 @@
 
 namespace burin::runtime {
 
-/// C = A B of f32 matrices: A has rows x depth elements, B depth x columns; leading dimensions in elements.
+/// C = A B of f32 matrices: A has rows x depth elements, B depth x columns; leading dimensions in
+/// elements.
 struct BrgemmShape {
   std::int64_t rows = 0, columns = 0, depth = 0;
   std::int64_t leading_a = 0, leading_b = 0, leading_c = 0;
@@ -27,12 +28,13 @@ class BrgemmKernel {
   virtual void run(const float* a, const float* b, float* c) const = 0;
 };
 
-/// Computes products of matrices in memory in place of Burin's own code: makes a kernel for each shape that it is asked
-/// for, and keeps those that were used last. Thread-safe.
+/// Computes products of matrices in memory in place of Burin's own code: makes a kernel for each
+/// shape that it is asked for, and keeps those that were used last. Thread-safe.
 class BrgemmExecutor {
  public:
   using Make = std::shared_ptr<const BrgemmKernel> (*)(const BrgemmShape&);
-  /// An attention with whole and last blocks of queries needs four kernels, so that a few dozen shapes stay.
+  /// An attention with whole and last blocks of queries needs four kernels, so that a few dozen
+  /// shapes stay.
   static constexpr std::size_t kDefaultCapacity = 256;
 
   /// `make`: of shapes without an empty dimension; throws burin::Error where there is no kernel.
@@ -53,9 +55,11 @@ class BrgemmExecutor {
   BrgemmStatistics counters_;
 };
 
-/// The executor that CompileOptions::brgemm names. Throws burin::Error where this build has none of that name.
+/// The executor that CompileOptions::brgemm names. Throws burin::Error where this build has none of
+/// that name.
 BrgemmExecutor& brgemm_executor(const std::string& name);
-/// Adds an executor to those, once, when the program starts: which there are depends on what is linked. Gives true.
+/// Adds an executor to those, once, when the program starts: which there are depends on what is
+/// linked. Gives true.
 bool register_brgemm_executor(const std::string& name, BrgemmExecutor::Make make);
 
 }  // namespace burin::runtime

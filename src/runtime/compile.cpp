@@ -78,7 +78,7 @@ class Compiler {
     if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
-    std::vector<linear::ItemSteps> steps;
+    std::vector<linear::SplitPhase> steps;
     if (schedule.brgemm_executor) steps = linear::split_at_products(ir);
     emit(ir);
     if (schedule.brgemm_executor) join_steps(ir, steps);
@@ -124,12 +124,12 @@ class Compiler {
   }
 
   /// The phases that the products were taken out of become phases again.
-  void join_steps(const linear::LinearIR& ir, const std::vector<linear::ItemSteps>& all) {
+  void join_steps(const linear::LinearIR& ir, const std::vector<linear::SplitPhase>& all) {
     std::vector<std::unique_ptr<codegen::MachineCode>> codes;
     for (runtime::Kernel::Phase& phase : kernel_->phases) codes.push_back(std::move(phase.code));
     std::vector<runtime::Kernel::Phase> joined;
-    for (const linear::ItemSteps& steps : all) {
-      const auto has_code = [](const linear::ItemSteps::Step& s) { return s.code.has_value(); };
+    for (const linear::SplitPhase& steps : all) {
+      const auto has_code = [](const linear::SplitPhase::Step& s) { return s.code.has_value(); };
       const auto code = std::find_if(steps.steps.begin(), steps.steps.end(), has_code);
       if (code == steps.steps.end()) throw Error("a phase that stores nothing");
       joined.push_back({nullptr, kernel_->phases[*code->code].work,

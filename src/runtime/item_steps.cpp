@@ -28,21 +28,24 @@ std::optional<std::size_t> pointer_of(const linear::LinearIR& ir, const linear::
 
 float* address_of(const ProductStep::Matrix& m, std::span<const std::int64_t> registers,
                   const codegen::KernelArguments& arguments) {
-  std::byte* base = m.pointer ? static_cast<std::byte*>(arguments.pointers[*m.pointer]) : arguments.worker_scratch;
+  std::byte* base = m.pointer ? static_cast<std::byte*>(arguments.pointers[*m.pointer])
+                              : arguments.worker_scratch;
   return reinterpret_cast<float*>(base + registers[m.start]);
 }
 
 }  // namespace
 
-ItemSteps::ItemSteps(const linear::LinearIR& ir, const linear::ItemSteps& steps,
-                     std::span<std::unique_ptr<codegen::MachineCode>> codes, BrgemmExecutor& executor)
+ItemSteps::ItemSteps(const linear::LinearIR& ir, const linear::SplitPhase& steps,
+                     std::span<std::unique_ptr<codegen::MachineCode>> codes,
+                     BrgemmExecutor& executor)
     : variables_(steps.variables), tape_(with_work_item(ir.symbols)), executor_(executor) {
-  for (const linear::ItemSteps::Step& from : steps.steps) {
+  for (const linear::SplitPhase::Step& from : steps.steps) {
     Step& step = steps_.emplace_back();
     if (from.code) step.code = std::move(codes[*from.code]);
     if (!from.product) continue;
     const linear::BrgemmNest& p = *from.product;
-    step.product = {matrix(ir, p.a), matrix(ir, p.b), matrix(ir, p.c), extent(p.rows), extent(p.columns), extent(p.depth)};
+    step.product = {matrix(ir, p.a), matrix(ir, p.b),   matrix(ir, p.c),
+                    extent(p.rows),  extent(p.columns), extent(p.depth)};
   }
 }
 
@@ -50,7 +53,8 @@ Tape::Slot ItemSteps::add(const Expr& e) { return tape_.add(e.substitute(variabl
 
 ProductStep::Matrix ItemSteps::matrix(const linear::LinearIR& ir, const linear::MatrixInMemory& m) {
   const linear::Memory& memory = ir.memory[m.memory];
-  return {pointer_of(ir, memory), add(memory.offset.value_or(0) + m.start * kElementBytes), add(m.leading)};
+  return {pointer_of(ir, memory), add(memory.offset.value_or(0) + m.start * kElementBytes),
+          add(m.leading)};
 }
 
 ProductStep::Extent ItemSteps::extent(const linear::BrgemmExtent& e) {
@@ -62,20 +66,24 @@ ProductStep::Extent ItemSteps::extent(const linear::BrgemmExtent& e) {
 BoundItemSteps::BoundItemSteps(const ItemSteps& steps, int workers)
     : steps_(steps),
       kernels_(steps.steps().size()),
-      registers_(static_cast<std::size_t>(workers), std::vector<std::int64_t>(steps.tape().register_count())) {}
+      registers_(static_cast<std::size_t>(workers),
+                 std::vector<std::int64_t>(steps.tape().register_count())) {}
 
 void BoundItemSteps::bind(std::span<const std::int64_t> symbols) {
-  for (std::vector<std::int64_t>& registers : registers_) std::copy(symbols.begin(), symbols.end(), registers.begin());
+  for (std::vector<std::int64_t>& registers : registers_)
+    std::copy(symbols.begin(), symbols.end(), registers.begin());
   std::vector<std::int64_t>& registers = registers_.front();
   registers[symbols.size()] = 0;
   steps_.tape().evaluate(registers);
   for (std::size_t i = 0; i < kernels_.size(); ++i) {
     kernels_[i].clear();
-    if (const auto& product = steps_.steps()[i].product) find_kernels(*product, registers, kernels_[i]);
+    if (const auto& product = steps_.steps()[i].product)
+      find_kernels(*product, registers, kernels_[i]);
   }
 }
 
-void BoundItemSteps::find_kernels(const ProductStep& p, std::span<const std::int64_t> registers, std::vector<Sized>& kernels) {
+void BoundItemSteps::find_kernels(const ProductStep& p, std::span<const std::int64_t> registers,
+                                  std::vector<Sized>& kernels) {
   BrgemmShape shape;
   shape.leading_a = registers[p.a.leading];
   shape.leading_b = registers[p.b.leading];
@@ -83,8 +91,10 @@ void BoundItemSteps::find_kernels(const ProductStep& p, std::span<const std::int
   for (const Tape::Slot rows : p.rows.all)
     for (const Tape::Slot columns : p.columns.all)
       for (const Tape::Slot depth : p.depth.all) {
-        shape.rows = registers[rows], shape.columns = registers[columns], shape.depth = registers[depth];
-        if (shape.rows > 0 && shape.columns > 0 && shape.depth > 0) kernels.push_back({shape, steps_.executor().kernel(shape)});
+        shape.rows = registers[rows], shape.columns = registers[columns],
+        shape.depth = registers[depth];
+        if (shape.rows > 0 && shape.columns > 0 && shape.depth > 0)
+          kernels.push_back({shape, steps_.executor().kernel(shape)});
       }
 }
 
@@ -104,13 +114,16 @@ void BoundItemSteps::run(codegen::KernelArguments arguments, int worker) {
   }
 }
 
-void BoundItemSteps::run_product(const ProductStep& p, const std::vector<Sized>& kernels, std::span<const std::int64_t> registers,
+void BoundItemSteps::run_product(const ProductStep& p, const std::vector<Sized>& kernels,
+                                 std::span<const std::int64_t> registers,
                                  const codegen::KernelArguments& arguments) {
-  const std::int64_t rows = registers[p.rows.here], columns = registers[p.columns.here], depth = registers[p.depth.here];
+  const std::int64_t rows = registers[p.rows.here], columns = registers[p.columns.here],
+                     depth = registers[p.depth.here];
   if (rows <= 0 || columns <= 0) return;
   float* c = address_of(p.c, registers, arguments);
   if (depth <= 0) {  // a sum of nothing
-    for (std::int64_t r = 0; r < rows; ++r) std::fill_n(c + r * registers[p.c.leading], columns, 0.0F);
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::fill_n(c + r * registers[p.c.leading], columns, 0.0F);
     return;
   }
   const auto fits = [&](const Sized& s) {
@@ -118,7 +131,8 @@ void BoundItemSteps::run_product(const ProductStep& p, const std::vector<Sized>&
   };
   const auto found = std::find_if(kernels.begin(), kernels.end(), fits);
   if (found == kernels.end()) throw Error("a work item of a size that was not bound");
-  found->kernel->run(address_of(p.a, registers, arguments), address_of(p.b, registers, arguments), c);
+  found->kernel->run(address_of(p.a, registers, arguments), address_of(p.b, registers, arguments),
+                     c);
 }
 
 }  // namespace burin::runtime

@@ -1,19 +1,20 @@
-// Takes products out of the lane loop, for a BRGEMM executor to compute: their operands and results lie in memory, and
-// what stands before and behind goes to lane loops of its own:
+// Takes products out of the lane loop, for a BRGEMM executor to compute: their operands and results
+// lie in memory, and what stands before and behind goes to lane loops of its own:
 //
-//     lanes _q in _q.b..min(S, _q.b + 48) {          lanes _q in ... { loop _d in 0..64 {
-//       loop _k in 0..S {                              %x = load %q[s*_q + _d]
-//         %sum = fill 0 over(_k, _q)                   store %x.matrix[48*_d + _q - _q.b], %x } }
-//         loop _d in 0..64 {                 ->      brgemm lanes _q in ... { loop _k in 0..S {
-//           %a = load %k[t*_k + _d]                    %sum = fill 0 over(_k, _q)
-//           %x = load %q[s*_q + _d]                    loop _d in 0..64 { ... }
-//           %sum = update_fma %sum, %a, %x } }         store %sum.matrix[48*_k + _q - _q.b], %sum } }
-//       loop _k in 0..S {                            lanes _q in ... { loop _k in 0..S {
-//         %e = exp2 %sum } }                           %sum1 = load %sum.matrix[48*_k + _q - _q.b]
-//                                                      %e = exp2 %sum1 } }
+//     lanes _q in _q.b..min(S, _q.b + 48) {      lanes _q in ... { loop _d in 0..64 {
+//       loop _k in 0..S {                          %x = load %q[s*_q + _d]
+//         %sum = fill 0 over(_k, _q)               store %x.matrix[48*_d + _q - _q.b], %x } }
+//         loop _d in 0..64 {               ->    brgemm lanes _q in ... { loop _k in 0..S {
+//           %a = load %k[t*_k + _d]                %sum = fill 0 over(_k, _q)
+//           %x = load %q[s*_q + _d]                loop _d in 0..64 { ... }
+//           %sum = update_fma ... } }              store %sum.matrix[48*_k + _q - _q.b], %sum } }
+//       loop _k in 0..S {                        lanes _q in ... { loop _k in 0..S {
+//         %e = exp2 %sum } }                       %sum1 = load %sum.matrix[48*_k + _q - _q.b]
+//                                                  %e = exp2 %sum1 } }
 //
-// An operand is read where it lies if its rows do: element by element along the depth on the left side, along the lanes
-// on the right side. Otherwise it is copied, on the left side with its own rows in lanes.
+// What stands behind a product and does not need it goes in front of it. An operand is read where
+// it lies if its rows do: element by element along the depth on the left side, along the lanes on
+// the right side. Otherwise it is copied, on the left side with its own rows in lanes.
 
 #include <fmt/format.h>
 
@@ -30,8 +31,8 @@
 namespace burin::linear {
 namespace {
 
-/// What a row of a transposed copy has behind its elements: rows whose distance is a large power of two would meet in
-/// few places of a cache.
+/// What a row of a transposed copy has behind its elements: rows whose distance is a large power of
+/// two would meet in few places of a cache.
 constexpr std::int64_t kRowPadding = 16;
 
 /// A product as lowering leaves it.
@@ -44,7 +45,8 @@ struct Product {
 class Outlining {
  public:
   explicit Outlining(LinearIR& ir) : ir_(ir), varies_(dependences(ir)) {
-    for_each_loop(static_cast<const Block&>(ir.phases), [&](const Loop& l) { variables_.insert(l.var); });
+    for_each_loop(static_cast<const Block&>(ir.phases),
+                  [&](const Loop& l) { variables_.insert(l.var); });
   }
 
   bool run() {
@@ -59,7 +61,8 @@ class Outlining {
   };
 
   static Loop& innermost_parallel(Loop& loop) {
-    const bool holds = loop.body().size() == 1 && loop.body()[0].is_loop() && loop.body()[0].loop->parallel;
+    const bool holds =
+        loop.body().size() == 1 && loop.body()[0].is_loop() && loop.body()[0].loop->parallel;
     return holds ? innermost_parallel(*loop.body()[0].loop) : loop;
   }
 
@@ -86,11 +89,49 @@ class Outlining {
         append(segment_.body(), std::move(body[i]));
         continue;
       }
+      for (Item& item : take_independent(body, i, product->rows == nullptr ? i + 2 : i + 1))
+        append(segment_.body(), std::move(item));
       outline(*product);
       if (product->rows == nullptr) ++i;
       changed_ = true;
     }
     close_segment();
+  }
+
+  /// Takes out of the block what follows a product (the items from `first` to `end`) and does not
+  /// need it: before it, that shares loops with what the product needs (the sum of a row of
+  /// scores).
+  Block take_independent(Block& block, std::size_t first, std::size_t end) const {
+    std::vector<bool> waits(block.size(), false);
+    std::fill(waits.begin() + static_cast<std::ptrdiff_t>(first),
+              waits.begin() + static_cast<std::ptrdiff_t>(end), true);
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (std::size_t i = end; i < block.size(); ++i)
+        if (!waits[i] && must_wait(block, i, first, waits)) waits[i] = changed = true;
+    }
+    Block independent, rest;
+    for (std::size_t i = 0; i < block.size(); ++i)
+      (i < end || waits[i] ? rest : independent).push_back(std::move(block[i]));
+    block = std::move(rest);
+    return independent;
+  }
+
+  /// Products wait, and what needs something that waits; so does the start of a running value whose
+  /// updates do.
+  static bool must_wait(const Block& block, std::size_t i, std::size_t first,
+                        const std::vector<bool>& waits) {
+    if (block[i].is_loop() && adds_products(block[i])) return true;
+    const Effects e = effects(block[i]);
+    for (std::size_t k = first; k < block.size(); ++k) {
+      if (!waits[k]) continue;
+      const Effects other = effects(block[k]);
+      if (k < i && depends(e, other)) return true;
+      if (std::any_of(e.writes.begin(), e.writes.end(),
+                      [&](ValueId v) { return other.writes.count(v) != 0; }))
+        return true;
+    }
+    return false;
   }
 
   static Loop empty_copy(const Loop& loop, const std::string& variable) {
@@ -110,11 +151,13 @@ class Outlining {
 
   // ---- recognition ----
 
-  /// A depth that is known to be one element has no loop. Here it gets one, in the lane loop and in rows inside of it.
+  /// A depth that is known to be one element has no loop. Here it gets one, in the lane loop and in
+  /// rows inside of it.
   Block with_depths(Block block) {
     Block out;
     for (Item& item : block) {
-      if (item.is_loop() && item.loop->body().size() > 2) item.loop->body() = with_depths(std::move(item.loop->body()));
+      if (item.is_loop() && item.loop->body().size() > 2)
+        item.loop->body() = with_depths(std::move(item.loop->body()));
       out.push_back(std::move(item));
       if (!out.back().is_loop() && out.back().expression.op == Op::update_fma) wrap_depth(out);
     }
@@ -124,7 +167,9 @@ class Outlining {
   /// The block ends with the product; in front of it are its operands, and before them the fill.
   void wrap_depth(Block& block) {
     const ValueId sum = block.back().expression.out;
-    auto first = std::find_if(block.begin(), block.end(), [&](const Item& i) { return !i.is_loop() && i.expression.out == sum; });
+    auto first = std::find_if(block.begin(), block.end(), [&](const Item& i) {
+      return !i.is_loop() && i.expression.out == sum;
+    });
     if (first->expression.op != Op::fill) return;  // in a loop already
     ++first;
     Loop depth;
@@ -132,13 +177,15 @@ class Outlining {
     depth.begin = 0;
     depth.end = 1;
     depth.versions.push_back({1, false, {}});
-    depth.body().insert(depth.body().end(), std::make_move_iterator(first), std::make_move_iterator(block.end()));
+    depth.body().insert(depth.body().end(), std::make_move_iterator(first),
+                        std::make_move_iterator(block.end()));
     block.erase(first, block.end());
     block.emplace_back(std::move(depth));
   }
 
   std::optional<Product> product_at(const Block& block, std::size_t i) const {
-    if (!block[i].is_loop()) return i + 1 < block.size() ? product_of(block[i], block[i + 1], nullptr) : std::nullopt;
+    if (!block[i].is_loop())
+      return i + 1 < block.size() ? product_of(block[i], block[i + 1], nullptr) : std::nullopt;
     if (!adds_products(block[i])) return std::nullopt;
     const Loop& loop = *block[i].loop;
     if (loop.body().size() == 2)
@@ -148,7 +195,8 @@ class Outlining {
 
   static bool adds_products(const Item& item) {
     bool found = false;
-    for_each_expression(item.loop->body(), [&](const Expression& e) { found |= e.op == Op::update_fma; });
+    for_each_expression(item.loop->body(),
+                        [&](const Expression& e) { found |= e.op == Op::update_fma; });
     return found;
   }
 
@@ -162,7 +210,9 @@ class Outlining {
     return Product{rows, loop.loop.get(), fill.expression.out};
   }
 
-  bool varies(ValueId v, const std::string& variable) const { return varies_[v].count(variable) != 0; }
+  bool varies(ValueId v, const std::string& variable) const {
+    return varies_[v].count(variable) != 0;
+  }
 
   // ---- a product ----
 
@@ -171,7 +221,8 @@ class Outlining {
     ValueId left = fma.in[1], right = fma.in[2];
     if (varies(left, lanes_->var)) std::swap(left, right);
     if (varies(left, lanes_->var) || !varies(right, lanes_->var))
-      throw Error(fmt::format("a product of which not one operand lies along {} has no BRGEMM executor", lanes_->var));
+      throw Error(fmt::format(
+          "a product of which not one operand lies along {} has no BRGEMM executor", lanes_->var));
     const Expression a = left_matrix(p, left), b = right_matrix(p, right);
     close_segment();
     for (Loop& copy : copies_) out_->emplace_back(std::move(copy));
@@ -213,10 +264,12 @@ class Outlining {
 
   // ---- operands: the load of an element, in place or of a copy ----
 
-  /// Where an operand lies if it does: as the loop over the depth reads it, or as an earlier product left it.
+  /// Where an operand lies if it does: as the loop over the depth reads it, or as an earlier
+  /// product left it.
   std::optional<Expression> load_of(const Loop& depth, ValueId v) const {
     for (const Item& item : depth.body())
-      if (!item.is_loop() && item.expression.out == v && item.expression.op == Op::load) return item.expression;
+      if (!item.is_loop() && item.expression.out == v && item.expression.op == Op::load)
+        return item.expression;
     if (const auto sum = sums_.find(v); sum != sums_.end()) return load_of(sum->second);
     return std::nullopt;
   }
@@ -242,23 +295,28 @@ class Outlining {
   Expression left_matrix(const Product& p, ValueId v) {
     const std::optional<Expression> load = load_of(*p.depth, v);
     if (load && is_along(*load, *p.depth) && has_distance(*load, p.rows)) return *load;
-    if (load && p.rows != nullptr && is_along(*load, *p.rows) && has_distance(*load, p.depth)) return transposed(p, *load);
+    if (load && p.rows != nullptr && is_along(*load, *p.rows) && has_distance(*load, p.depth))
+      return transposed(p, *load);
     const Expr depth = extent_bound(*p.depth);
-    const Element copy = {new_memory(v, rows_bound(p.rows) * depth), row_of(p.rows) * depth + row_of(p.depth)};
+    const Element copy = {new_memory(v, rows_bound(p.rows) * depth),
+                          row_of(p.rows) * depth + row_of(p.depth)};
     copy_elements(segment_.body(), p, p.rows, v, copy);
     return load_of(copy);
   }
 
-  /// A copy of a left operand whose columns lie side by side: its rows in the lanes, so that both sides of the copy are
-  /// read and written by vectors.
+  /// A copy of a left operand whose columns lie side by side: its rows in the lanes, so that both
+  /// sides of the copy are read and written by vectors.
   Expression transposed(const Product& p, const Expression& load) {
     Loop lanes = empty_copy(*p.rows, fresh_variable(p.rows->var));
     lanes.lanes = true;
     Loop depth = empty_copy(*p.depth, fresh_variable(p.depth->var));
-    const std::map<std::string, Expr> renamed = {{p.rows->var, Expr::symbol(lanes.var)}, {p.depth->var, Expr::symbol(depth.var)}};
+    const std::map<std::string, Expr> renamed = {{p.rows->var, Expr::symbol(lanes.var)},
+                                                 {p.depth->var, Expr::symbol(depth.var)}};
     const Expr leading = ceil_div(extent_bound(*p.depth), ir_.lanes) * ir_.lanes + kRowPadding;
-    const Element copy = {new_memory(load.out, rows_bound(p.rows) * leading), row_of(p.rows) * leading + row_of(p.depth)};
-    const ValueId x = emit_load(depth.body(), load_of({load.memory, load.index.substitute(renamed)}));
+    const Element copy = {new_memory(load.out, rows_bound(p.rows) * leading),
+                          row_of(p.rows) * leading + row_of(p.depth)};
+    const ValueId x =
+        emit_load(depth.body(), load_of({load.memory, load.index.substitute(renamed)}));
     emit_store(depth.body(), {copy.memory, copy.index.substitute(renamed)}, x);
     lanes.body().emplace_back(std::move(depth));
     copies_.push_back(std::move(lanes));
@@ -271,9 +329,10 @@ class Outlining {
     return name;
   }
 
-  /// Element by element, over the depth inside of `rows` (null: no loop). The element is loaded, a constant, or what an
-  /// earlier nest has computed.
-  void copy_elements(Block& block, const Product& p, const Loop* rows, ValueId v, const Element& to) {
+  /// Element by element, over the depth inside of `rows` (null: no loop). The element is loaded, a
+  /// constant, or what an earlier nest has computed.
+  void copy_elements(Block& block, const Product& p, const Loop* rows, ValueId v,
+                     const Element& to) {
     Loop depth = empty_copy(*p.depth, p.depth->var);
     if (const std::optional<Expression> load = load_of(*p.depth, v)) {
       v = emit_load(depth.body(), *load);
@@ -297,12 +356,18 @@ class Outlining {
   Expr lane() const { return Expr::symbol(lanes_->var) - lanes_->begin; }
   /// Whole vectors, as all scratch that lies along the lanes.
   Expr lane_width() const { return ceil_div(extent_bound(*lanes_), ir_.lanes) * ir_.lanes; }
-  static Expr row_of(const Loop* loop) { return loop != nullptr ? Expr::symbol(loop->var) - loop->begin : Expr(0); }
+  static Expr row_of(const Loop* loop) {
+    return loop != nullptr ? Expr::symbol(loop->var) - loop->begin : Expr(0);
+  }
 
-  static Expr rows_bound(const Loop* loop) { return loop != nullptr ? extent_bound(*loop) : Expr(1); }
+  static Expr rows_bound(const Loop* loop) {
+    return loop != nullptr ? extent_bound(*loop) : Expr(1);
+  }
 
   /// Rows along the lanes.
-  MemoryId new_matrix(ValueId v, const Loop* rows) { return new_memory(v, rows_bound(rows) * lane_width()); }
+  MemoryId new_matrix(ValueId v, const Loop* rows) {
+    return new_memory(v, rows_bound(rows) * lane_width());
+  }
   MemoryId new_memory(ValueId v, const Expr& elements) {
     Memory m;
     m.kind = Memory::Kind::worker;
@@ -343,7 +408,8 @@ class Outlining {
       for (Item& inner : body) append(item.loop->body(), std::move(inner));
     } else {
       for (ValueId& v : item.expression.in)
-        if (const auto sum = sums_.find(v); sum != sums_.end()) v = emit_load(block, load_of(sum->second));
+        if (const auto sum = sums_.find(v); sum != sums_.end())
+          v = emit_load(block, load_of(sum->second));
     }
     block.push_back(std::move(item));
   }
@@ -361,6 +427,8 @@ class Outlining {
 
 }  // namespace
 
-bool outline_products(LinearIR& ir, const Schedule& schedule) { return schedule.brgemm_executor && Outlining(ir).run(); }
+bool outline_products(LinearIR& ir, const Schedule& schedule) {
+  return schedule.brgemm_executor && Outlining(ir).run();
+}
 
 }  // namespace burin::linear

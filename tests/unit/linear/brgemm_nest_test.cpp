@@ -1,4 +1,5 @@
-// Products for a BRGEMM executor: what the verifier takes for one, what is read off it, and how a phase is split.
+// Products for a BRGEMM executor: what the verifier takes for one, what is read off it, and how a
+// phase is split.
 
 #include "linear/brgemm_nest.h"
 
@@ -32,7 +33,8 @@ struct Nest {
   LinearIR parse() const {
     return parse_linear(kernel(
         "parallel _n.b in 0..N step 8 partial { parallel _m.b in 0..M step 4 partial {\n" + lanes +
-        " { loop _m in _m.b..min(M, _m.b + 4) {\n" + fill + "loop _k in 0..K {\n" + loads + update + "}\n" + store + behind +
+        " { loop _m in _m.b..min(M, _m.b + 4) {\n" + fill + "loop _k in 0..K {\n" + loads + update +
+        "}\n" + store + behind +
         "} }\n"
         "lanes _n in _n.b..min(N, _n.b + 8) step 8 partial { loop _m in _m.b..min(M, _m.b + 4) {\n"
         " %t = load %c[8*_m - 8*_m.b + _n - _n.b]\n store %y[N*_m + _n], %t } } } }"));
@@ -45,36 +47,48 @@ TEST(BrgemmNest, IsAccepted) {
 }
 
 TEST(BrgemmNest, OtherFormsAreRejected) {
-  const auto rejected = [](std::string Nest::*part, const std::string& by, const std::string& message) {
+  const auto rejected = [](std::string Nest::*part, const std::string& by,
+                           const std::string& message) {
     Nest nest;
     nest.*part = by;
     EXPECT_ERROR(verify(nest.parse()), message);
   };
-  rejected(&Nest::lanes, "brgemm lanes _n in _n.b..min(N, _n.b + 8) step 8 partial", "expected loops of step 1");
+  rejected(&Nest::lanes, "brgemm lanes _n in _n.b..min(N, _n.b + 8) step 8 partial",
+           "expected loops of step 1");
   rejected(&Nest::fill, "%s = fill 1 over(_m, _n)\n", "expected sum = 0; sum += a * b");
-  rejected(&Nest::loads, "%b = load %w[in1.s0*_k + _n]\n %a = load %x[in0.s0*_m + _k]\n", "expected sum = 0; sum += a * b");
+  rejected(&Nest::loads, "%b = load %w[in1.s0*_k + _n]\n %a = load %x[in0.s0*_m + _k]\n",
+           "expected sum = 0; sum += a * b");
   rejected(&Nest::loads, kLoads + "%e = exp %a\n", "expected two loads and update_fma");
-  rejected(&Nest::loads, "%a = load %x[in0.s0*_m + 2*_k]\n %b = load %w[in1.s0*_k + _n]\n", "expected columns side by side");
-  rejected(&Nest::loads, "%a = load %x[in0.s0*_m + _k]\n %b = load %w[in1.s0*_k + 2*_n]\n", "expected columns side by side");
-  rejected(&Nest::loads, "%a = load %x[floor_div(_m, 2) + _k]\n %b = load %w[in1.s0*_k + _n]\n", "expected rows at a fixed distance");
-  rejected(&Nest::loads, "%a = load %x[_m + _k]\n %b = load %w[_k + _m + _n]\n", "expected %a[row, depth] and %b[depth, column]");
-  rejected(&Nest::update, "%s = update_sum %s, %a\n", "expected a nest with update_fma at its place");
-  rejected(&Nest::behind, "store %y[N*_m + _n], %s\n", "expected fill, a loop over the depth and a store");
-  EXPECT_ERROR(verify(parse_linear(kernel("parallel _i in 0..M { loop _j in 0..N { brgemm lanes _n in 0..N {\n"
-                                          "%s = fill 0 over(_n)\n loop _k in 0..K {\n %a = load %x[_k]\n %b = load %w[in1.s0*_k + _n]\n"
-                                          "%s = update_fma %s, %a, %b }\n store %y[N*_i + _n], %s } } }"))),
+  rejected(&Nest::loads, "%a = load %x[in0.s0*_m + 2*_k]\n %b = load %w[in1.s0*_k + _n]\n",
+           "expected columns side by side");
+  rejected(&Nest::loads, "%a = load %x[in0.s0*_m + _k]\n %b = load %w[in1.s0*_k + 2*_n]\n",
+           "expected columns side by side");
+  rejected(&Nest::loads, "%a = load %x[floor_div(_m, 2) + _k]\n %b = load %w[in1.s0*_k + _n]\n",
+           "expected rows at a fixed distance");
+  rejected(&Nest::loads, "%a = load %x[_m + _k]\n %b = load %w[_k + _m + _n]\n",
+           "expected %a[row, depth] and %b[depth, column]");
+  rejected(&Nest::update, "%s = update_sum %s, %a\n",
+           "expected a nest with update_fma at its place");
+  rejected(&Nest::behind, "store %y[N*_m + _n], %s\n",
+           "expected fill, a loop over the depth and a store");
+  EXPECT_ERROR(verify(parse_linear(
+                   kernel("parallel _i in 0..M { loop _j in 0..N { brgemm lanes _n in 0..N {\n"
+                          "%s = fill 0 over(_n)\n loop _k in 0..K {\n %a = load %x[_k]\n %b = load "
+                          "%w[in1.s0*_k + _n]\n"
+                          "%s = update_fma %s, %a, %b }\n store %y[N*_i + _n], %s } } }"))),
                "brgemm loop _n does not stand in the body of a parallel loop");
 }
 
 /// Values of all symbols.
-const std::map<std::string, std::int64_t> kSizes = {{"K", 5}, {"M", 11}, {"N", 19}, {"in0.s0", 7}, {"in1.s0", 23}};
+const std::map<std::string, std::int64_t> kSizes = {
+    {"K", 5}, {"M", 11}, {"N", 19}, {"in0.s0", 7}, {"in1.s0", 23}};
 
 TEST(BrgemmNest, MatricesAndExtents) {
   LinearIR ir = Nest().parse();
-  const std::vector<ItemSteps> phases = split_at_products(ir);
+  const std::vector<SplitPhase> phases = split_at_products(ir);
   ASSERT_EQ(phases.size(), 1U);
   ASSERT_EQ(phases[0].steps.size(), 1U);
-  const ItemSteps::Step& step = phases[0].steps[0];
+  const SplitPhase::Step& step = phases[0].steps[0];
   ASSERT_TRUE(step.product && step.code);
   const BrgemmNest& p = *step.product;
   EXPECT_EQ(p.a.memory, 0U);
@@ -90,12 +104,15 @@ TEST(BrgemmNest, MatricesAndExtents) {
   for (std::int64_t item = 0; item < 9; ++item) {
     auto values = kSizes;
     values[kWorkItem] = item;
-    const auto value = [&](const Expr& e) { return e.substitute(phases[0].variables).evaluate(values); };
-    items.push_back({value(p.a.start), value(p.b.start), value(p.rows.here), value(p.columns.here), value(p.depth.here)});
+    const auto value = [&](const Expr& e) {
+      return e.substitute(phases[0].variables).evaluate(values);
+    };
+    items.push_back({value(p.a.start), value(p.b.start), value(p.rows.here), value(p.columns.here),
+                     value(p.depth.here)});
   }
-  const std::vector<std::vector<std::int64_t>> expected = {{0, 0, 4, 8, 5},  {28, 0, 4, 8, 5},  {56, 0, 3, 8, 5},
-                                                           {0, 8, 4, 8, 5},  {28, 8, 4, 8, 5},  {56, 8, 3, 8, 5},
-                                                           {0, 16, 4, 3, 5}, {28, 16, 4, 3, 5}, {56, 16, 3, 3, 5}};
+  const std::vector<std::vector<std::int64_t>> expected = {
+      {0, 0, 4, 8, 5},  {28, 0, 4, 8, 5}, {56, 0, 3, 8, 5},  {0, 8, 4, 8, 5},  {28, 8, 4, 8, 5},
+      {56, 8, 3, 8, 5}, {0, 16, 4, 3, 5}, {28, 16, 4, 3, 5}, {56, 16, 3, 3, 5}};
   EXPECT_EQ(items, expected);
 }
 
@@ -118,10 +135,11 @@ TEST(BrgemmNest, AllExtentsOfBlocks) {
 }
 
 TEST(BrgemmNest, PhasesWithoutProductsStayAsTheyAre) {
-  const std::string text = kernel("parallel _i in 0..M { loop _j in 0..N {\n %a = fill 0\n store %y[N*_i + _j], %a } }");
+  const std::string text =
+      kernel("parallel _i in 0..M { loop _j in 0..N {\n %a = fill 0\n store %y[N*_i + _j], %a } }");
   LinearIR ir = parse_linear(text);
   const std::string before = print(ir);
-  const std::vector<ItemSteps> phases = split_at_products(ir);
+  const std::vector<SplitPhase> phases = split_at_products(ir);
   EXPECT_EQ(print(ir), before);
   ASSERT_EQ(phases.size(), 1U);
   ASSERT_EQ(phases[0].steps.size(), 1U);

@@ -1,4 +1,5 @@
-// The cache of an executor's kernels, with kernels that compute nothing, and the option that names an executor.
+// The cache of an executor's kernels, with kernels that compute nothing, and the option that names
+// an executor.
 
 #include "runtime/brgemm_executor.h"
 
@@ -32,8 +33,12 @@ TEST(BrgemmExecutor, MakesAKernelOnceForAShape) {
   BrgemmExecutor executor(make);
   const auto first = executor.kernel(shape(1));
   EXPECT_EQ(executor.kernel(shape(1)), first);
-  for (BrgemmShape other : std::vector<BrgemmShape>{{2, 2, 3, 4, 5, 6}, {1, 3, 3, 4, 5, 6}, {1, 2, 4, 4, 5, 6},
-                                                    {1, 2, 3, 5, 5, 6}, {1, 2, 3, 4, 6, 6}, {1, 2, 3, 4, 5, 7}})
+  for (BrgemmShape other : std::vector<BrgemmShape>{{2, 2, 3, 4, 5, 6},
+                                                    {1, 3, 3, 4, 5, 6},
+                                                    {1, 2, 4, 4, 5, 6},
+                                                    {1, 2, 3, 5, 5, 6},
+                                                    {1, 2, 3, 4, 6, 6},
+                                                    {1, 2, 3, 4, 5, 7}})
     EXPECT_NE(executor.kernel(other), first);
   const BrgemmStatistics s = executor.statistics();
   EXPECT_EQ(s.hits, 1U);
@@ -62,7 +67,8 @@ TEST(BrgemmExecutor, DropsWhatWasNotUsedForLongest) {
 
 TEST(BrgemmExecutor, AKernelThatCannotBeMadeLeavesNothingBehind) {
   BrgemmExecutor executor(make, 2);
-  for (int i = 0; i < 2; ++i) EXPECT_ERROR(executor.kernel(shape(kRefused)), "no kernel of 13 rows");
+  for (int i = 0; i < 2; ++i)
+    EXPECT_ERROR(executor.kernel(shape(kRefused)), "no kernel of 13 rows");
   const BrgemmStatistics s = executor.statistics();
   EXPECT_EQ(s.misses, 2U);
   EXPECT_EQ(s.created, 0U);
@@ -76,7 +82,8 @@ TEST(BrgemmExecutor, ThreadsShareKernels) {
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t)
     threads.emplace_back([&, t] {
-      for (int i = 0; i < kCalls; ++i) executor.kernel(shape((i + t) % kShapes + 20))->run(nullptr, nullptr, nullptr);
+      for (int i = 0; i < kCalls; ++i)
+        executor.kernel(shape((i + t) % kShapes + 20))->run(nullptr, nullptr, nullptr);
     });
   for (std::thread& t : threads) t.join();
   EXPECT_EQ(made, kShapes);
@@ -91,7 +98,8 @@ TEST(BrgemmExecutor, ThreadsOverrunASmallCache) {
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t)
     threads.emplace_back([&, t] {
-      for (int i = 0; i < kCalls; ++i) executor.kernel(shape(100 + i * (t + 1) % 11))->run(nullptr, nullptr, nullptr);
+      for (int i = 0; i < kCalls; ++i)
+        executor.kernel(shape(100 + i * (t + 1) % 11))->run(nullptr, nullptr, nullptr);
     });
   for (std::thread& t : threads) t.join();
   const BrgemmStatistics s = executor.statistics();
@@ -103,7 +111,8 @@ TEST(BrgemmOption, ABuildWithoutTheExecutorSaysSo) {
   // This program links Burin's runtime and no executor, as the installed library does.
   CompileOptions options;
   options.brgemm = "onednn";
-  EXPECT_ERROR(compile(runtime_test::attention(), options), "BRGEMM executor 'onednn': this build of Burin has none of that name");
+  EXPECT_ERROR(compile(runtime_test::attention(), options),
+               "BRGEMM executor 'onednn': this build of Burin has none of that name");
   EXPECT_ERROR(brgemm_statistics("onednn"), "this build of Burin has none of that name");
   options.brgemm = "burin";
   EXPECT_NO_THROW(compile(runtime_test::attention(), options));
