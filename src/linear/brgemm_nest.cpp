@@ -92,7 +92,7 @@ class Matching {
 /// Splits one phase.
 class Splitting {
  public:
-  explicit Splitting(const Loop& phase) {
+  Splitting(const LinearIR& ir, const Loop& phase) : ir_(ir) {
     for (const Loop* l = &phase; l != nullptr; l = inner(*l)) nest_.push_back(l);
   }
 
@@ -106,7 +106,10 @@ class Splitting {
       out.steps.push_back({std::move(product), std::nullopt});
       if (code.empty()) return;
       out.steps.back().code = phases.size();
-      phases.push_back(around(std::move(code)));
+      const std::size_t own = scalars_.size();
+      for (const Item& item : code)
+        if (!item.is_loop()) scalars_.push_back(item.clone());
+      phases.push_back(around(with_scalars(std::move(code), own)));
       code.clear();
     };
     for (const Item& item : nest_.back()->body()) {
@@ -127,6 +130,31 @@ class Splitting {
     const bool holds =
         loop.body().size() == 1 && loop.body()[0].is_loop() && loop.body()[0].loop->parallel;
     return holds ? loop.body()[0].loop.get() : nullptr;
+  }
+
+  /// What stands in no loop of the work item is computed again in each phase that needs it:
+  /// registers do not live across phases. `earlier`: how many scalars are of earlier phases.
+  Block with_scalars(Block code, std::size_t earlier) const {
+    Effects all = effects(code);
+    Block out;
+    for (std::size_t i = earlier; i-- > 0;) {
+      const Expression& e = scalars_[i].expression;
+      if (all.reads.count(e.out) == 0 || all.writes.count(e.out) != 0) continue;
+      if (!can_be_repeated(e))
+        throw Error(
+            fmt::format("{} crosses a product and has no BRGEMM executor", info(e.op).text));
+      all.reads.insert(e.in.begin(), e.in.end());
+      out.insert(out.begin(), scalars_[i].clone());
+    }
+    for (Item& item : code) out.push_back(std::move(item));
+    return out;
+  }
+
+  /// Not so running values, and what scratch held.
+  bool can_be_repeated(const Expression& e) const {
+    if (e.op != Op::load) return info(e.op).kind == OpClass::value && e.over.empty();
+    const Memory::Kind kind = ir_.memory[e.memory].kind;
+    return kind == Memory::Kind::input || kind == Memory::Kind::constant;
   }
 
   /// The phase's parallel loops around another body.
@@ -162,7 +190,9 @@ class Splitting {
     return out;
   }
 
+  const LinearIR& ir_;
   std::vector<const Loop*> nest_;  ///< the parallel loops
+  Block scalars_;                  ///< expressions of the phases so far that stand in no loop
 };
 
 }  // namespace
@@ -172,7 +202,7 @@ BrgemmNest match_brgemm(const Loop& loop) { return Matching(loop).run(); }
 std::vector<SplitPhase> split_at_products(LinearIR& ir) {
   std::vector<SplitPhase> out;
   Block phases;
-  for (const Item& phase : ir.phases) out.push_back(Splitting(*phase.loop).run(phases));
+  for (const Item& phase : ir.phases) out.push_back(Splitting(ir, *phase.loop).run(phases));
   ir.phases = std::move(phases);
   return out;
 }

@@ -258,7 +258,8 @@ class Fuzzer {
     options.isa = to_string(isa);
     options.verify = random.chance(0.125);
     if (kind_ == "attention") options.softmax_form = random.chance(0.5) ? "score_rows" : "online";
-    const std::string how = fmt::format("{} {}", options.isa, options.softmax_form);
+    if (kind_ != "elementwise" && options.softmax_form != "online" && random.chance(0.25)) options.brgemm = "onednn";
+    const std::string how = fmt::format("{} {} {}", options.isa, options.softmax_form, options.brgemm);
     announce(fmt::format("{}\n{}\n{} compiling\n", replay_, text_, how));
     coverage_.count("isa", options.isa);
     if (kind_ == "attention") coverage_.count("softmax_form", options.softmax_form);
@@ -266,7 +267,9 @@ class Fuzzer {
     std::optional<CompiledSubgraph> compiled;
     try {
       compiled.emplace(compile(generated.graph, options));
+      if (!options.brgemm.empty()) coverage_.count("brgemm", options.brgemm);
     } catch (const Error& e) {
+      if (!options.brgemm.empty() && std::string(e.what()).find("no BRGEMM executor") != std::string::npos) return;
       return fail(fmt::format("{}: compile: {}", how, e.what()));
     }
     const CodegenStatistics before = codegen_statistics();
@@ -281,8 +284,8 @@ class Fuzzer {
     call.strided = random.chance(1.0 / 3);
     call.workers = static_cast<int>(random.between(1, 3));
     call.thread_pool = random.chance(0.1);
-    const std::string what = fmt::format("{} {} strided={} workers={} pool={} symbols:{}", options.isa, options.softmax_form, call.strided, call.workers,
-                                         call.thread_pool, describe(s.symbols));
+    const std::string what = fmt::format("{} {} {} strided={} workers={} pool={} symbols:{}", options.isa, options.softmax_form,
+                                         options.brgemm, call.strided, call.workers, call.thread_pool, describe(s.symbols));
     announce(fmt::format("{}\n{}\n{}\n", replay_, text_, what));
     try {
       Invocation invocation = compiled.invocation(call.workers);
@@ -418,6 +421,7 @@ TEST(Differential, Attention) {
   declare_attention_features(coverage);
   declare_run_features(coverage);
   coverage.declare("softmax_form", {"score_rows", "online"});
+  coverage.declare("brgemm", {"onednn"});
   Fuzzer("attention", generate_attention, coverage).run();
 }
 
@@ -440,6 +444,7 @@ TEST(Differential, Product) {
   Coverage coverage;
   declare_product_features(coverage);
   declare_run_features(coverage);
+  coverage.declare("brgemm", {"onednn"});
   Fuzzer("product", generate_product, coverage, kProducts).run();
 }
 

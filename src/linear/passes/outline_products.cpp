@@ -98,13 +98,14 @@ class Outlining {
     close_segment();
   }
 
-  /// Takes out of the block what follows a product (the items from `first` to `end`) and does not
-  /// need it: before it, that shares loops with what the product needs (the sum of a row of
-  /// scores).
+  /// Takes out of the block the loops that follow a product (the items from `first` to `end`), do
+  /// not need it and read what was computed before it: there they share loops with what the product
+  /// needs (the sum of a row of scores).
   Block take_independent(Block& block, std::size_t first, std::size_t end) const {
     std::vector<bool> waits(block.size(), false);
-    std::fill(waits.begin() + static_cast<std::ptrdiff_t>(first),
-              waits.begin() + static_cast<std::ptrdiff_t>(end), true);
+    const auto begin = waits.begin();
+    std::fill(begin + static_cast<std::ptrdiff_t>(first), begin + static_cast<std::ptrdiff_t>(end),
+              true);
     for (bool changed = true; changed;) {
       changed = false;
       for (std::size_t i = end; i < block.size(); ++i)
@@ -117,19 +118,22 @@ class Outlining {
     return independent;
   }
 
-  /// Products wait, and what needs something that waits; so does the start of a running value whose
-  /// updates do.
-  static bool must_wait(const Block& block, std::size_t i, std::size_t first,
-                        const std::vector<bool>& waits) {
-    if (block[i].is_loop() && adds_products(block[i])) return true;
+  bool must_wait(const Block& block, std::size_t i, std::size_t first,
+                 const std::vector<bool>& waits) const {
     const Effects e = effects(block[i]);
+    if (block[i].is_loop()) {
+      const auto is_computed = [&](ValueId v) { return computed_.count(v) != 0; };
+      if (adds_products(block[i]) || std::none_of(e.reads.begin(), e.reads.end(), is_computed))
+        return true;
+    } else if (block[i].expression.op != Op::fill || block[i].expression.over.empty()) {
+      return true;  // not the start of a running value
+    }
     for (std::size_t k = first; k < block.size(); ++k) {
       if (!waits[k]) continue;
       const Effects other = effects(block[k]);
       if (k < i && depends(e, other)) return true;
-      if (std::any_of(e.writes.begin(), e.writes.end(),
-                      [&](ValueId v) { return other.writes.count(v) != 0; }))
-        return true;
+      const auto is_updated = [&](ValueId v) { return other.writes.count(v) != 0; };
+      if (std::any_of(e.writes.begin(), e.writes.end(), is_updated)) return true;
     }
     return false;
   }
@@ -402,6 +406,7 @@ class Outlining {
 
   /// What follows a product reads its result from memory.
   void append(Block& block, Item item) {
+    computed_.merge(effects(item).writes);
     if (item.is_loop()) {
       Block body = std::move(item.loop->body());
       item.loop->body().clear();
@@ -422,6 +427,7 @@ class Outlining {
   std::vector<Loop> copies_;
   std::map<ValueId, Element> sums_;
   std::set<std::string> variables_;
+  std::set<ValueId> computed_;  ///< in the segments so far
   bool changed_ = false;
 };
 

@@ -134,6 +134,36 @@ TEST(BrgemmNest, AllExtentsOfBlocks) {
   EXPECT_EQ(values_of(p.depth, 1), Values{5});
 }
 
+TEST(BrgemmNest, ScalarsAreComputedInEachPhaseThatNeedsThem) {
+  LinearIR ir =
+      parse_linear(kernel("parallel _i in 0..1 {\n %f = load %x[0]\n %g = exp %f\n %h = load "
+                          "%x[1]\n lanes _n in 0..N step 4 partial {\n"
+                          "%o = mul %g, %h\n store %y[_n], %o }\n brgemm lanes _n in 0..N {\n%s = "
+                          "fill 0 over(_n)\n loop _k in 0..K {\n" +
+                          std::string("%a = load %x[_k]\n %b = load %w[in1.s0*_k + _n]\n%s = "
+                                      "update_fma %s, %a, %b }\n store %c[_n], %s }\n"
+                                      "lanes _n in 0..N step 4 partial {\n %t = load %c[_n]\n %p = "
+                                      "mul %t, %g\n store %y[N + _n], %p } }")));
+  const std::vector<SplitPhase> phases = split_at_products(ir);
+  ASSERT_EQ(ir.phases.size(), 2U);
+  const Block& behind = ir.phases[1].loop->body();
+  ASSERT_EQ(behind.size(), 3U);
+  EXPECT_EQ(ir.values[behind[0].expression.out], "f");
+  EXPECT_EQ(ir.values[behind[1].expression.out], "g");
+}
+
+TEST(BrgemmNest, RunningValuesDoNotCrossAProduct) {
+  LinearIR ir =
+      parse_linear(kernel("parallel _i in 0..1 {\n %m = fill -inf over(_n)\n lanes _n in 0..N step "
+                          "4 partial {\n %f = load %x[_n]\n"
+                          "%m = update_max %m, %f }\n brgemm lanes _n in 0..N {\n%s = fill 0 "
+                          "over(_n)\n loop _k in 0..K {\n"
+                          "%a = load %x[_k]\n %b = load %w[in1.s0*_k + _n]\n%s = update_fma %s, "
+                          "%a, %b }\n store %c[_n], %s }\n"
+                          "lanes _n in 0..N step 4 partial { store %y[_n], %m } }"));
+  EXPECT_ERROR(split_at_products(ir), "fill crosses a product and has no BRGEMM executor");
+}
+
 TEST(BrgemmNest, PhasesWithoutProductsStayAsTheyAre) {
   const std::string text =
       kernel("parallel _i in 0..M { loop _j in 0..N {\n %a = fill 0\n store %y[N*_i + _j], %a } }");
