@@ -12,9 +12,10 @@
 //         %e = exp2 %sum } }                       %sum1 = load %sum.matrix[48*_k + _q - _q.b]
 //                                                  %e = exp2 %sum1 } }
 //
-// What stands behind a product and does not need it goes in front of it. An operand is read where
-// it lies if its rows do: element by element along the depth on the left side, along the lanes on
-// the right side. Otherwise it is copied, on the left side with its own rows in lanes.
+// Loops that follow a product, do not need it and read what was computed before it go in front of it.
+// An operand is read where it lies if its rows do: element by element along the depth on the left
+// side, along the lanes on the right side. Otherwise it is copied, on the left side with its own rows
+// in lanes.
 
 #include <fmt/format.h>
 
