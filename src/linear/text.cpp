@@ -211,10 +211,15 @@ class Printer {
     return fmt::format("step {}{}", version.step, version.partial ? " partial" : "");
   }
 
+  static const char* keyword(const Loop& loop) {
+    if (loop.brgemm) return "brgemm lanes";
+    if (loop.lanes) return loop.parallel ? "parallel lanes" : "lanes";
+    return loop.parallel ? "parallel" : "loop";
+  }
+
   void loop(const Loop& loop) {
-    const char* keyword = loop.brgemm ? "brgemm lanes" : loop.lanes ? (loop.parallel ? "parallel lanes" : "lanes") : (loop.parallel ? "parallel" : "loop");
     const std::string header =
-        fmt::format("{} {} in {}..{}", keyword, loop.var, loop.begin.to_string(), loop.end.to_string());
+        fmt::format("{} {} in {}..{}", keyword(loop), loop.var, loop.begin.to_string(), loop.end.to_string());
     if (loop.versions.size() == 1) {
       const Loop::Version& only = loop.versions.front();
       const bool plain = only.step == 1 && !only.partial;
