@@ -1,7 +1,8 @@
 // Attention: GFLOP/s counts 4*B*H*S*K*D. Names:
 // sdpa/f32/dynamic/B1_S384_H12_D64/mask:full/threads:1, with another number of keys and heads of K
 // and V: B1_S384_K77_H12_KV4_D64; with operations between the products:
-// .../mask:none/chain:add_mul/threads:1.
+// .../mask:none/chain:add_mul/threads:1. sdpa/f32/onednn/...: the products by oneDNN's BRGEMM ukernel,
+// all else as in sdpa/f32/dynamic/...
 
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
@@ -35,14 +36,21 @@ std::string name_of(const AttentionShape& s) {
                      s.kv_heads == s.heads ? "" : fmt::format("_KV{}", s.kv_heads), s.head_size);
 }
 
-void register_attention(const AttentionShape& s, Mask mask, bool dynamic, int threads,
+enum class Form { dynamic, fixed, onednn };
+const char* to_string(Form form) {
+  return form == Form::dynamic ? "dynamic" : form == Form::fixed ? "static" : "onednn";
+}
+
+void register_attention(const AttentionShape& s, Mask mask, Form form, int threads,
                         const Chain& chain = {}) {
   const std::string suffix = chain.empty() ? "" : fmt::format("/chain:{}", fmt::join(chain, "_"));
   const std::string name =
-      fmt::format("sdpa/f32/{}/{}/mask:{}{}/threads:{}", dynamic ? "dynamic" : "static", name_of(s),
+      fmt::format("sdpa/f32/{}/{}/mask:{}{}/threads:{}", to_string(form), name_of(s),
                   to_string(mask), suffix, threads);
   benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
-    Problem problem(attention(s, mask, dynamic, chain), attention_symbols(s), threads);
+    burin::CompileOptions options;
+    if (form == Form::onednn) options.brgemm = "onednn";
+    Problem problem(attention(s, mask, form != Form::fixed, chain), attention_symbols(s), threads, options);
     for (auto _ : state) problem.run();
     state.counters["GFLOP/s"] = benchmark::Counter(attention_flops(s) * 1e-9,
                                                    benchmark::Counter::kIsIterationInvariantRate);
@@ -53,25 +61,26 @@ void register_attention(const AttentionShape& s, Mask mask, bool dynamic, int th
 void register_table() {
   for (const AttentionShape& s : kAttentionShapes) {
     for (Mask mask : kMasks)
-      for (int threads : {1, 2}) register_attention(s, mask, true, threads);
-    register_attention(s, Mask::none, false, 1);
-    register_attention(s, Mask::none, true, 1, {"div", "tanh", "mul"});
+      for (int threads : {1, 2})
+        for (Form form : {Form::dynamic, Form::onednn}) register_attention(s, mask, form, threads);
+    register_attention(s, Mask::none, Form::fixed, 1);
+    register_attention(s, Mask::none, Form::dynamic, 1, {"div", "tanh", "mul"});
   }
 }
 
 void register_other_shapes() {
   for (std::int64_t head_size : kHeadSizes)
-    register_attention({1, 384, 12, head_size}, Mask::none, true, 1);
+    register_attention({1, 384, 12, head_size}, Mask::none, Form::dynamic, 1);
   for (std::int64_t sequence : kSequences)
-    for (int threads : {1, 2}) register_attention({1, sequence, 12, 64}, Mask::none, true, threads);
-  for (const AttentionShape& s : kCross) register_attention(s, Mask::none, true, 1);
-  for (const AttentionShape& s : kGrouped) register_attention(s, Mask::none, true, 1);
+    for (int threads : {1, 2}) register_attention({1, sequence, 12, 64}, Mask::none, Form::dynamic, threads);
+  for (const AttentionShape& s : kCross) register_attention(s, Mask::none, Form::dynamic, 1);
+  for (const AttentionShape& s : kGrouped) register_attention(s, Mask::none, Form::dynamic, 1);
 }
 
 void register_chains() {
   for (const Chain& chain :
        {Chain{"add"}, {"mul", "relu"}, {"add", "abs", "mul"}, {"neg", "add", "relu", "mul"}})
-    register_attention(kAttentionShapes[2], Mask::none, true, 1, chain);
+    register_attention(kAttentionShapes[2], Mask::none, Form::dynamic, 1, chain);
 }
 
 }  // namespace

@@ -157,8 +157,9 @@ std::vector<Tensor> random_inputs(const Graph& body, const std::map<std::string,
   return inputs;
 }
 
-Problem::Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads)
-    : compiled_(compile(body)),
+Problem::Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads,
+                 const CompileOptions& options)
+    : compiled_(compile(body, options)),
       invocation_(compiled_.invocation(threads)),
       inputs_(random_inputs(body, symbols)),
       threads_(threads) {

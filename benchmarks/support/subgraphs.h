@@ -66,7 +66,7 @@ std::vector<Tensor> random_inputs(const Graph& body, const std::map<std::string,
 /// A compiled subgraph with random inputs of given shapes, bound and ready to run.
 class Problem {
  public:
-  Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads);
+  Problem(const Graph& body, const std::map<std::string, std::int64_t>& symbols, int threads, const CompileOptions& options = {});
   void run();
 
  private:

@@ -30,6 +30,10 @@ struct CompileOptions {
   std::optional<std::int64_t> pack_reads;
   /// Size of the second-level cache that the schedule reckons with, in bytes. Unset: this machine's.
   std::optional<std::int64_t> cache_bytes;
+  /// Who computes matrix products: "burin" (or empty): code of Burin's own; "onednn": oneDNN's BRGEMM ukernel, which
+  /// generates code for each new shape when it is bound (see brgemm_statistics). Slower as a rule, and there to compare
+  /// with. compile() throws where this build has no such executor: the installed library has none.
+  std::string brgemm;
   /// Passes to leave out, by name, and the number of passes to run at all (to bisect); -1: all.
   std::set<std::string> disabled_passes;
   int pass_limit = -1;
@@ -115,6 +119,19 @@ class BURIN_EXPORT Invocation {
 /// Compiles one Subgraph body, once and for all shapes. Throws burin::Error, with the reason, where the graph is not
 /// compilable or the machine cannot run the code.
 BURIN_EXPORT CompiledSubgraph compile(const Graph& body, const CompileOptions& options = {});
+
+/// The kernels of a BRGEMM executor in this process, all subgraphs together. They are kept in a cache of limited size; the
+/// one that was not used for longest goes first.
+struct BrgemmStatistics {
+  std::uint64_t hits = 0;     ///< found in the cache
+  std::uint64_t misses = 0;   ///< not found
+  std::uint64_t created = 0;  ///< kernels made: the misses that did not end in an Error
+  std::uint64_t evicted = 0;  ///< dropped from the cache for others
+  std::size_t held = 0;       ///< in the cache now
+  std::size_t capacity = 0;   ///< held at most
+};
+/// `executor`: as in CompileOptions::brgemm. Throws burin::Error where this build has none of that name.
+BURIN_EXPORT BrgemmStatistics brgemm_statistics(const std::string& executor);
 
 /// Code-generation events and bytes of machine code in this process so far: they do not move after compile().
 struct CodegenStatistics {

@@ -61,6 +61,7 @@ Loop Loop::clone() const {
   copy.parallel = parallel;
   copy.lanes = lanes;
   copy.round = round;
+  copy.brgemm = brgemm;
   for (const Version& version : versions)
     copy.versions.push_back({version.step, version.partial, linear::clone(version.body)});
   return copy;

@@ -105,6 +105,9 @@ struct Loop {
   bool parallel = false;
   bool lanes = false;
   Expr round;       ///< of a parallel loop: how many of its iterations make a round (see LinearIR); 0: no rounds
+  /// A lane loop that is one product of matrices in memory, for a BRGEMM executor to compute; no code is emitted for it,
+  /// so that it has no tile. See linear/brgemm_nest.h.
+  bool brgemm = false;
   std::vector<Version> versions;
 
   Block& body() { return versions.front().body; }

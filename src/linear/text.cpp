@@ -10,7 +10,7 @@
 //     call %P: f32[64*S] used less(48, S) else %q         // the memory that is meant where the Expr is 0
 //     fact S == T "subject"                               // also: 48 divides S, S >= 1
 //     parallel _b in 0..B round 2 {                       // one version of step 1; rounds of 2 units
-//       lanes _q in 0..S {                                // several versions
+//       lanes _q in 0..S {                                // several versions; "brgemm lanes": for an executor
 //         step 64 {
 //           %m = fill lowest over(_q)
 //           loop _k in 0..S step 8 partial {              // one version
@@ -216,10 +216,15 @@ class Printer {
     return fmt::format("step {}{}", version.step, version.partial ? " partial" : "");
   }
 
+  static const char* keyword(const Loop& loop) {
+    if (loop.brgemm) return "brgemm lanes";
+    if (loop.lanes) return loop.parallel ? "parallel lanes" : "lanes";
+    return loop.parallel ? "parallel" : "loop";
+  }
+
   void loop(const Loop& loop) {
-    const char* keyword = loop.lanes ? (loop.parallel ? "parallel lanes" : "lanes") : (loop.parallel ? "parallel" : "loop");
     const std::string header =
-        fmt::format("{} {} in {}..{}", keyword, loop.var, loop.begin.to_string(), loop.end.to_string());
+        fmt::format("{} {} in {}..{}", keyword(loop), loop.var, loop.begin.to_string(), loop.end.to_string());
     const std::string round = loop.round == Expr(0) ? "" : " round " + loop.round.to_string();
     if (loop.versions.size() == 1) {
       const Loop::Version& only = loop.versions.front();
@@ -632,7 +637,7 @@ class Parser {
 
   Item item() {
     const std::string_view first = peek_word();
-    if (first == "loop" || first == "parallel" || first == "lanes") return loop();
+    if (first == "loop" || first == "parallel" || first == "lanes" || first == "brgemm") return loop();
     if (first == "store") return store();
     if (next() != '%') fail(fmt::format("expected a loop, an expression or '}}', found {}", found()));
     return assignment();
@@ -641,7 +646,10 @@ class Parser {
   Loop loop() {
     if (++nesting_ > kMaxNesting) fail(fmt::format("loops are nested more than {} deep", kMaxNesting));
     Loop out;
-    if (accept_word("parallel")) {
+    if (accept_word("brgemm")) {
+      out.brgemm = out.lanes = true;
+      keyword("lanes");
+    } else if (accept_word("parallel")) {
       out.parallel = true;
       out.lanes = accept_word("lanes");
     } else if (accept_word("lanes")) {

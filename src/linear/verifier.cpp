@@ -16,6 +16,8 @@
 //     element: it is partial, or of step 1, or its step divides the extent.
 //   - A lane loop's steps are multiples of the target's lanes (before tiling: one version of step 1). No two lane
 //     loops enclose one another.
+//   - A brgemm loop is a lane loop that stands in the body of a parallel loop and is one product of matrices in memory,
+//     of the form that brgemm_nest.h shows.
 //   - Parallel loops come outermost, have one version and are no lane loops; the body of one is another one and
 //     nothing else, or has none. What follows at the top level is another phase.
 //   - A round is of a parallel loop and over symbols. Of two phases the one with fewer loops that have a round comes
@@ -55,6 +57,7 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
+#include "linear/brgemm_nest.h"
 #include "linear/dependence.h"
 #include "linear/linear_ir.h"
 #include "linear/text.h"
@@ -260,6 +263,7 @@ class Verifier {
       versions(loop);
       if (loop.parallel) parallel(loop);
       if (loop.lanes) lanes(loop);
+      if (loop.brgemm) brgemm(loop);
       for (const Loop::Version& version : loop.versions) {
         path_.back().version = &version;
         loop_forms(version.body);
@@ -349,9 +353,16 @@ class Verifier {
     for (const Enclosing& e : path_)
       if (e.loop != &loop && e.loop->lanes) fail("lane loop {} encloses another one", e.loop->var);
     const bool untiled = loop.versions.size() == 1 && loop.versions[0].step == 1;
-    if (untiled && !registers_) return;
+    if (untiled && (!registers_ || loop.brgemm)) return;
     for (const Loop::Version& v : loop.versions)
       if (v.step % ir_.lanes != 0) fail("step {} is not a multiple of the {} lanes", v.step, ir_.lanes);
+  }
+
+  void brgemm(const Loop& loop) const {
+    if (path_.size() < 2 || !path_[path_.size() - 2].loop->parallel)
+      fail("brgemm loop {} does not stand in the body of a parallel loop", loop.var);
+    if (!loop.lanes) fail("brgemm loop {} is not a lane loop", loop.var);
+    match_brgemm(loop);
   }
 
   // ---- the walk: expressions where they stand

@@ -71,6 +71,7 @@ class Compiler {
     report_timings(dataflow_pipeline().run(body_, pass_options_));
     const AxisMap axes = analyze_axes(body_);
     ScheduleOptions overrides;
+    overrides.brgemm_executor = executor() != nullptr;
     if (!options_.softmax_form.empty()) overrides.softmax_form = softmax_form_from_string(options_.softmax_form);
     overrides.pack_reads = options_.pack_reads;
     const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
@@ -79,7 +80,7 @@ class Compiler {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     declare_ports(ir);
     run_passes(ir, schedule);
-    emit(ir);
+    emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
     kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
     return kernel_;
@@ -116,14 +117,16 @@ class Compiler {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     if (dump_) pass_options_.dump = [this](std::string_view stage, const std::string& text) { dump_("online." + std::string(stage), text); };
     if (run_passes(ir, schedule, "rewrite_online_softmax"))
-      emit(ir);
+      emit(ir, schedule);
     else
       kernel_->choice = 0;
   }
 
   /// One more variant.
-  void emit(linear::LinearIR& ir) {
+  void emit(linear::LinearIR& ir, const Schedule& schedule) {
     runtime::Kernel::Variant variant;
+    std::vector<linear::SplitPhase> steps;
+    if (schedule.brgemm_executor) steps = linear::split_at_products(ir);
     auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape);
     for (std::size_t i = 0; i < phases.size(); ++i) {
       const std::string stage = fmt::format("code.{:02}", i);
@@ -133,8 +136,9 @@ class Compiler {
       if (options_.verify) codegen::check_allocation(phases[i].program, allocation, target_);
       auto code = codegen::assemble(allocation, target_, fmt::format("{}.{}.{}", body_.name, kernel_->variants.size(), i));
       kernel_->code_bytes += code->size();
-      variant.phases.push_back({std::move(code), phases[i].rounds.size(), kernel_->tape.add(phases[i].items)});
+      variant.phases.push_back({std::move(code), phases[i].rounds.size(), kernel_->tape.add(phases[i].items), nullptr});
     }
+    if (schedule.brgemm_executor) variant.phases = joined(std::move(variant.phases), ir, steps);
     for (const codegen::PhaseCode::Round& r : phases.back().rounds)  // the last phase has all rounds
       variant.rounds.push_back({kernel_->tape.add(r.units), kernel_->tape.add(r.size)});
     variant.constants = std::move(ir.constants);
@@ -143,6 +147,27 @@ class Compiler {
     variant.worker_bytes_slot = kernel_->tape.add(variant.worker_bytes);
     variant.call_bytes_slot = kernel_->tape.add(variant.call_bytes);
     kernel_->variants.push_back(std::move(variant));
+  }
+
+  /// Null: Burin's own code computes products.
+  runtime::BrgemmExecutor* executor() const {
+    return options_.brgemm.empty() || options_.brgemm == "burin" ? nullptr : &runtime::brgemm_executor(options_.brgemm);
+  }
+
+  /// The phases that the products were taken out of become phases again.
+  std::vector<runtime::Kernel::Phase> joined(std::vector<runtime::Kernel::Phase> phases, const linear::LinearIR& ir,
+                                             const std::vector<linear::SplitPhase>& all) const {
+    std::vector<std::unique_ptr<codegen::MachineCode>> codes;
+    for (runtime::Kernel::Phase& phase : phases) codes.push_back(std::move(phase.code));
+    std::vector<runtime::Kernel::Phase> out;
+    for (const linear::SplitPhase& steps : all) {
+      const auto has_code = [](const linear::SplitPhase::Step& s) { return s.code.has_value(); };
+      const auto code = std::find_if(steps.steps.begin(), steps.steps.end(), has_code);
+      if (code == steps.steps.end()) throw Error("a phase that stores nothing");
+      const runtime::Kernel::Phase& first = phases[*code->code];
+      out.push_back({nullptr, first.level, first.items, std::make_unique<const runtime::ItemSteps>(ir, steps, codes, *executor())});
+    }
+    return out;
   }
 
   void declare_ports(const linear::LinearIR& ir) {

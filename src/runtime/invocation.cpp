@@ -59,6 +59,7 @@ struct Invocation::State {
   std::span<std::byte> lent_scratch;  ///< the caller's; if any, instead of `scratch`
   std::size_t call_bytes = 0;     ///< of the scratch that the workers share: it comes first
   std::size_t worker_stride = 0;  ///< bytes between the scratches of two workers
+  std::map<const Kernel::Phase*, runtime::BoundItemSteps> steps;  ///< of phases with products for an executor
 
   void bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols);
   void size_outputs();
@@ -86,6 +87,8 @@ void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<
     input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();
   size_outputs();
   size_scratch();
+  for (auto& [phase, bound_steps] : steps)
+    if (registers[phase->items] > 0) bound_steps.bind(std::span(registers).first(kernel->binding.symbol_count()));
   bound_inputs.assign(inputs.begin(), inputs.end());
   bound_symbols = symbols;
   bound = true;
@@ -167,7 +170,10 @@ void Invocation::State::run_range(const Kernel::Phase& phase, Range items, int w
   for (std::int64_t c = worker; c < chunks; c += active) {
     arguments.begin = first(c);
     arguments.end = first(c + 1);
-    phase.code->function()(&arguments);
+    if (phase.steps != nullptr)
+      steps.at(&phase).run(arguments, worker);
+    else
+      phase.code->function()(&arguments);
   }
 }
 
@@ -181,7 +187,11 @@ Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : stat
   s.input_is_empty.resize(kernel->binding.input_count());
   s.output_is_empty.resize(kernel->outputs.size());
   std::size_t constants = 0;
-  for (const Kernel::Variant& v : kernel->variants) constants = std::max(constants, v.constants.size());
+  for (const Kernel::Variant& v : kernel->variants) {
+    constants = std::max(constants, v.constants.size());
+    for (const Kernel::Phase& phase : v.phases)
+      if (phase.steps != nullptr) s.steps.try_emplace(&phase, *phase.steps, workers);
+  }
   s.pointers.resize(kernel->binding.input_count() + kernel->outputs.size() + constants);
   s.kernel = std::move(kernel);
 }

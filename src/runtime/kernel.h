@@ -7,6 +7,7 @@
 
 #include "burin/compile.h"
 #include "codegen/machine_code.h"
+#include "runtime/item_steps.h"
 #include "runtime/shape_binding.h"
 #include "support/tape.h"
 
@@ -18,6 +19,7 @@ struct Kernel {
     std::unique_ptr<codegen::MachineCode> code;
     std::size_t level = 0;  ///< in how many of the variant's rounds it lies
     Tape::Slot items = 0;   ///< of work in a unit of the innermost of these rounds; at level 0: in all
+    std::unique_ptr<const ItemSteps> steps;  ///< where an executor computes products: all of the phase, instead of `code`
   };
   /// See linear::LinearIR.
   struct Round {

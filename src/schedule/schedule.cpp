@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "burin/error.h"
 
 namespace burin {
 namespace {
@@ -73,6 +74,7 @@ class Scheduler {
     schedule_.lanes_outside = is_common(schedule_.lane_axis);
     choose_parallel();
     choose_tiles();
+    if (options_.brgemm_executor && !products_.empty()) choose_executor();
     return schedule_;
   }
 
@@ -222,6 +224,15 @@ class Scheduler {
     }
   }
 
+  /// The lanes of the operands and the result of a product are one block of columns.
+  void choose_executor() {
+    if (!schedule_.lanes_outside) throw Error("no BRGEMM executor: the products share no axis that lies in the lanes");
+    if (schedule_.softmax_form == SoftmaxForm::online) throw Error("no BRGEMM executor for the online softmax");
+    schedule_.brgemm_executor = true;
+    schedule_.online_when = 0;
+    schedule_.pack_reads = 0;  // it packs by itself what it wants packed
+  }
+
   static std::vector<std::int64_t> descending(std::vector<std::int64_t> steps) {
     std::erase_if(steps, [](std::int64_t s) { return s < 1; });
     std::sort(steps.rbegin(), steps.rend());
@@ -278,6 +289,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
     out.emplace_back("row_group", fmt::format("{}", row_group));
   }
+  if (brgemm_executor) out.emplace_back("products", "executor");
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
   if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));
   if (softmax_form == SoftmaxForm::online || !(online_when == Expr(0))) out.emplace_back("key_block", fmt::format("{}", key_block));

@@ -25,6 +25,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> lane_vectors;  ///< vectors of lanes in a product's register tile
   std::optional<std::int64_t> product_rows;  ///< rows of a product's register tile
   std::optional<std::int64_t> pack_reads;
+  bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
 };
 
 /// All that is decided about a Subgraph, before any loop exists. Passes can do any of it; what to do is decided in
@@ -47,6 +48,7 @@ struct Schedule {
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never
+  bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory
 
   /// One line a decision, for `burin inspect` and text tests.
   std::vector<std::pair<std::string, std::string>> describe(const AxisMap& axes) const;

@@ -20,12 +20,18 @@ void check_isa(const std::string& word) {
     throw Error(fmt::format("--isa {}: this machine offers {}", word, to_string(offered)));
 }
 
+/// The same where there is no such executor.
+void check_brgemm(const std::string& word) {
+  if (!word.empty() && word != "burin") static_cast<void>(brgemm_statistics(word));
+}
+
 }  // namespace
 
 void add_engine_options(CLI::App& sub, EngineOptions& options) {
   sub.add_option("--threads", options.threads, "Threads");
   sub.add_option("--precision", options.precision, "f32");
   sub.add_option("--isa", options.isa, "Instruction set: avx2, avx512");
+  sub.add_option("--brgemm", options.brgemm, "Who computes products in kernels: burin, onednn");
 }
 
 host::ModelOptions model_options(const EngineOptions& options, bool tokenize) {
@@ -34,10 +40,12 @@ host::ModelOptions model_options(const EngineOptions& options, bool tokenize) {
   if (options.threads < 1)
     throw Error(fmt::format("--threads {}: expected at least 1", options.threads));
   check_isa(options.isa);
+  check_brgemm(options.brgemm);
   host::ModelOptions out;
   out.tokenize = tokenize;
   out.threads = options.threads;
   out.compile.isa = options.isa;
+  out.compile.brgemm = options.brgemm;
   return out;
 }
 

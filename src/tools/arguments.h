@@ -12,7 +12,7 @@ namespace burin::tools {
 
 /// What all commands that execute a model let the user choose.
 struct EngineOptions {
-  std::string precision = "f32", isa;
+  std::string precision = "f32", isa, brgemm;
   int threads = 1;
 };
 void add_engine_options(CLI::App& sub, EngineOptions& options);

@@ -258,6 +258,7 @@ class Fuzzer {
     options.isa = to_string(isa);
     options.verify = random.chance(0.125);
     if (kind_ == "attention") draw_schedule(options, random);
+    if (kind_ != "elementwise" && options.softmax_form != "online" && random.chance(0.25)) options.brgemm = "onednn";
     const std::string how = text_of(options);
     announce(fmt::format("{}\n{}\n{} compiling\n", replay_, text_, how));
     coverage_.count("isa", options.isa);
@@ -267,7 +268,9 @@ class Fuzzer {
     std::optional<CompiledSubgraph> compiled;
     try {
       compiled.emplace(compile(generated.graph, options));
+      if (!options.brgemm.empty()) coverage_.count("brgemm", options.brgemm);
     } catch (const Error& e) {
+      if (!options.brgemm.empty() && std::string(e.what()).find("no BRGEMM executor") != std::string::npos) return;
       return fail(fmt::format("{}: compile: {}", how, e.what()));
     }
     const CodegenStatistics before = codegen_statistics();
@@ -434,6 +437,7 @@ TEST(Differential, Attention) {
   declare_run_features(coverage);
   coverage.declare("softmax_form", {"score_rows", "online", "by shape"});
   coverage.declare("pack", {"always", "by shape"});
+  coverage.declare("brgemm", {"onednn"});
   Fuzzer("attention", generate_attention, coverage).run();
 }
 
@@ -456,6 +460,7 @@ TEST(Differential, Product) {
   Coverage coverage;
   declare_product_features(coverage);
   declare_run_features(coverage);
+  coverage.declare("brgemm", {"onednn"});
   Fuzzer("product", generate_product, coverage, kProducts).run();
 }
 

@@ -110,6 +110,7 @@ TEST(Bench, BadInputIsAnErrorThatNamesTheOption) {
       {"--dim seq=4 --dim batch=1 --threads 0", "--threads 0"},
       {"--dim seq=4 --dim batch=1 --precision f8", "--precision f8"},
       {"--dim seq=4 --dim batch=1 --isa none_such", "none_such"},
+      {"--dim seq=4 --dim batch=1 --brgemm none_such", "BRGEMM executor 'none_such'"},
       {"--dim seq=4 --dim batch=1 --seconds 0", "--seconds 0"},
       {"--dim seq=4 --dim batch=1 --plot x.svg", "--plot"},
   };
@@ -122,14 +123,16 @@ TEST(Bench, BadInputIsAnErrorThatNamesTheOption) {
 }
 
 TEST(Run, CheckComparesWithStandaloneAndReference) {
-  const Output output = burin("run", "--dim seq=6,11 --dim batch=2 --check --json");
-  ASSERT_EQ(output.status, 0) << output.text;
-  const json report = json::parse(output.text);
-  ASSERT_EQ(report["sets"].size(), 2U);
-  for (const json& set : report["sets"]) {
-    EXPECT_TRUE(set["ok"]);
-    EXPECT_LT(set["check"]["standalone"], 1e-4);
-    EXPECT_LT(set["check"]["reference"], 1e-4);
+  for (const std::string engine : {"", " --brgemm onednn"}) {
+    const Output output = burin("run", "--dim seq=6,11 --dim batch=2 --check --json" + engine);
+    ASSERT_EQ(output.status, 0) << output.text;
+    const json report = json::parse(output.text);
+    ASSERT_EQ(report["sets"].size(), 2U);
+    for (const json& set : report["sets"]) {
+      EXPECT_TRUE(set["ok"]);
+      EXPECT_LT(set["check"]["standalone"], 1e-4);
+      EXPECT_LT(set["check"]["reference"], 1e-4);
+    }
   }
 }
 

@@ -24,7 +24,7 @@ class Hoisting {
  private:
   void visit(Block& block) {
     for (std::size_t i = 0; i < block.size(); ++i) {
-      if (!block[i].is_loop()) continue;
+      if (!block[i].is_loop() || block[i].loop->brgemm) continue;
       for (Loop::Version& v : block[i].loop->versions) visit(v.body);
       // One phase's work items stay apart; and only before versions exist is a body's copy the only one.
       if (block[i].loop->parallel || block[i].loop->versions.size() > 1) continue;

@@ -9,6 +9,7 @@ namespace burin::linear {
 // Linear IR -> Linear IR, one pass a file; each says whether it changed anything. The files' comments show
 // before -> after.
 
+bool outline_products(LinearIR& ir, const Schedule& schedule);
 bool fuse_loops(LinearIR& ir);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);

@@ -45,7 +45,7 @@ class Tiling {
  private:
   void visit(Block& block, const std::string& lane, bool tiled) {
     for (Item& item : block) {
-      if (!item.is_loop()) continue;
+      if (!item.is_loop() || item.loop->brgemm) continue;
       Loop& loop = *item.loop;
       if (loop.lanes) set_step(loop, schedule_.lane_steps.front());
       const bool row = !loop.lanes && !loop.parallel && !tiled && loop.versions.front().step == 1;

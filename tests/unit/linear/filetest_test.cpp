@@ -6,6 +6,7 @@
 //   ; pass: lower                             a graph in, Linear IR out
 //   ; pass: schedule                          a graph in, the schedule's decisions out
 //   ; target: avx2                            of these two; avx512 unless given
+//   ; executor: yes                           products are for a BRGEMM executor
 
 #include <sstream>
 
@@ -53,6 +54,7 @@ Schedule schedule_of(const FileCase& c) {
   s.key_block = std::stoll(option(c, "key_block", "4"));
   s.pack_reads = std::stoll(option(c, "pack_reads", "2"));
   s.lane_group = std::stoll(option(c, "lane_group", "8"));
+  s.brgemm_executor = c.options.contains("executor");
   return s;
 }
 
@@ -121,6 +123,7 @@ Scheduled scheduled(const FileCase& c) {
   s.target = target_for(isa_from_string(option(c, "target", "avx512")));
   ScheduleOptions options;
   if (c.options.contains("softmax")) options.softmax_form = softmax_form(c.options.at("softmax"));
+  options.brgemm_executor = c.options.contains("executor");
   s.schedule = choose_schedule(s.graph, s.axes, s.target, options);
   return s;
 }

@@ -68,6 +68,10 @@ const char* const kEverything = R"(linear @attention lanes=16 symbols(B, S, T, i
         }
       }
       %fold = lanes_sum %sum
+      brgemm lanes _q in _q.b..S {
+        loop _k in 0..4 {
+        }
+      }
     }
   }
 }
@@ -355,7 +359,7 @@ TEST(LinearIr, WalksVisitAllVersionsInOrder) {
   const LinearIR ir = parse_linear(kEverything);
   std::string loops;
   for_each_loop(ir.phases, [&](const Loop& loop) { loops += loop.var + " "; });
-  EXPECT_EQ(loops, "_b _q.b _q _k _d _e ");
+  EXPECT_EQ(loops, "_b _q.b _q _k _d _e _q _k ");
   std::string first;
   int count = 0;
   for_each_expression(ir.phases, [&](const Expression& e) {
