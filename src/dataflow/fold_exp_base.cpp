@@ -132,10 +132,16 @@ class Folder {
 
   ValueId fold_part(ValueId value) { return folds(value, false) ? fold(value) : guarded(value); }
 
-  /// max(term * log2(e), min(term, lowest)), at once for a constant.
+  /// max(term * log2(e), min(term, lowest)), at once for a constant or a choice of two.
   ValueId guarded(ValueId term) {
     if (graph_.is_constant(term))
       return graph_.add_constant("", scaled_constant(*graph_.value(term).constant));
+    if (const Node* choice = made_by(graph_, term, OpKind::Where);
+        choice != nullptr && graph_.is_constant(choice->inputs[1]) &&
+        graph_.is_constant(choice->inputs[2])) {
+      const std::vector<ValueId> in = choice->inputs;
+      return graph_.add_op(OpKind::Where, "", {in[0], guarded(in[1]), guarded(in[2])});
+    }
     const ValueId product = binary(graph_, OpKind::Mul, term, log2e());
     const ValueId limit = binary(graph_, OpKind::Min, term, add_scalar(graph_, -kLargest));
     return binary(graph_, OpKind::Max, product, limit);

@@ -46,6 +46,9 @@ std::vector<std::set<std::string>> dependences(const LinearIR& ir) {
 Effects effects(const Block& block) {
   Effects out;
   for_each_expression(block, [&](const Expression& e) { add_effects(e, out); });
+  for_each_loop(block, [&](const Loop& loop) {
+    if (loop.condition) out.reads.insert(loop.condition->value);
+  });
   return out;
 }
 
@@ -55,8 +58,14 @@ Effects effects(const Item& item) {
     add_effects(item.expression, out);
     return out;
   }
-  for (const Loop::Version& v : item.loop->versions)
-    for_each_expression(v.body, [&](const Expression& e) { add_effects(e, out); });
+  if (item.loop->condition) out.reads.insert(item.loop->condition->value);
+  for (const Loop::Version& v : item.loop->versions) {
+    const Effects inside = effects(v.body);
+    out.reads.insert(inside.reads.begin(), inside.reads.end());
+    out.writes.insert(inside.writes.begin(), inside.writes.end());
+    out.loads.insert(inside.loads.begin(), inside.loads.end());
+    out.stores.insert(inside.stores.begin(), inside.stores.end());
+  }
   return out;
 }
 
@@ -97,13 +106,16 @@ bool uses_loop_variable(const Expr& e) {
 Expr extent_bound(const Loop& loop) {
   const Expr exact = loop.end - loop.begin;
   if (!uses_loop_variable(exact)) return exact;
-  const auto& terms = loop.end.node().terms;
-  if (terms.size() == 1 && terms[0].coefficient == 1 && terms[0].factors.size() == 1 && terms[0].factors[0].power == 1) {
-    const Expr::Node::Atom& atom = terms[0].factors[0].atom;
-    if (!atom.is_symbol() && atom.function == Expr::Function::min)
-      for (const Expr& argument : atom.arguments)
-        if (!uses_loop_variable(argument - loop.begin)) return argument - loop.begin;
-  }
+  // A bound that is the least or the largest of several is bounded by each of them.
+  const auto each = [](const Expr& bound, Expr::Function function) {
+    std::vector<Expr> out = {bound};
+    if (const Expr::Node::Atom* atom = Expr::Node::lone_function(bound, function))
+      out.insert(out.end(), atom->arguments.begin(), atom->arguments.end());
+    return out;
+  };
+  for (const Expr& begin : each(loop.begin, Expr::Function::max))
+    for (const Expr& end : each(loop.end, Expr::Function::min))
+      if (!uses_loop_variable(end - begin)) return end - begin;
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }
 

@@ -60,6 +60,7 @@ Loop Loop::clone() const {
   copy.end = end;
   copy.parallel = parallel;
   copy.lanes = lanes;
+  copy.condition = condition;
   for (const Version& version : versions)
     copy.versions.push_back({version.step, version.partial, linear::clone(version.body)});
   return copy;

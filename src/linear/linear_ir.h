@@ -60,7 +60,7 @@ struct Expression {
   double imm = 0;                  ///< of fill; of elementwise ops with a parameter (alpha)
   MemoryId memory = kNone;         ///< of load, store
   Expr index;                      ///< of load, store: the element, an Expr over symbols and loop variables.
-                                   ///< of dimension: the value
+                                   ///< of integer: the value
   std::vector<std::string> over;   ///< of fill: loop variables (of enclosing or following sibling loops) that its
                                    ///< tile spans
 };
@@ -93,10 +93,16 @@ struct Loop {
     bool partial = false;  ///< the last iteration may have fewer than `step` elements
     Block body;
   };
+  /// What makes a loop go on: after an iteration, a value of its body is at most a number in some lane.
+  struct Condition {
+    ValueId value = kNone;
+    double at_most = 0;
+  };
   std::string var;  ///< starts with '_': no shape symbol does
   Expr begin, end;  ///< over symbols and outer loop variables
   bool parallel = false;
   bool lanes = false;
+  std::optional<Condition> condition;  ///< without one it runs to its end
   std::vector<Version> versions;
 
   Block& body() { return versions.front().body; }

@@ -16,6 +16,8 @@
 //     loops enclose one another.
 //   - Parallel loops come outermost, have one version and are no lane loops; the body of one is another one and
 //     nothing else, or has none. What follows at the top level is another phase.
+//   - A loop with a condition has one version of step 1 and is neither parallel nor of lanes; its body itself, no loop
+//     inside, holds what the condition reads.
 // Expressions
 //   - The operation has as many operands as its declaration says; ids exist. Loads and stores have a memory and an
 //     index, no other operation has; inputs and constants are not stored to. A store has no output, all others have.
@@ -32,7 +34,8 @@
 // Values
 //   - What is read was written before on every path: in the same block or an enclosing one; or inside of an earlier
 //     loop, whatever its version, if loops over the same variables enclose the use (a value that crosses loops; the
-//     buffer-insertion pass ends that). A fill's variable is defined for all elements of the loops in `over`.
+//     buffer-insertion pass ends that), or if the loop only blocks or has a condition and the value does not vary over
+//     it (then it is what the last iteration made). A fill's variable is defined for all elements of the loops in `over`.
 //   - No value crosses from one phase to another.
 //   (registers)
 //   - What is read was written in the same block or an enclosing one.
@@ -239,6 +242,7 @@ class Verifier {
       versions(loop);
       if (loop.parallel) parallel(loop);
       if (loop.lanes) lanes(loop);
+      if (loop.condition) condition(loop);
       for (const Loop::Version& version : loop.versions) {
         path_.back().version = &version;
         loop_forms(version.body);
@@ -290,6 +294,13 @@ class Verifier {
       if (!e.loop->parallel) fail("a parallel loop stands inside of a loop that is not: {}", e.loop->var);
     if (holds_parallel(loop.body()) && loop.body().size() != 1)
       fail("a parallel loop holds another one and something else");
+  }
+
+  void condition(const Loop& loop) const {
+    if (loop.parallel || loop.lanes) fail("a loop with a condition is neither parallel nor of lanes");
+    if (loop.versions.size() != 1 || loop.versions[0].step != 1) fail("a loop with a condition has one version, of step 1");
+    const auto writes = [&](const Item& item) { return !item.is_loop() && item.expression.out == loop.condition->value; };
+    if (std::ranges::none_of(loop.body(), writes)) fail("the condition reads {}, which the body itself does not hold", value(loop.condition->value));
   }
 
   void lanes(const Loop& loop) const {
@@ -411,7 +422,7 @@ class Verifier {
     return std::ranges::all_of(d.inside, [&](const Loop* loop) {
       const Variable x = dependence_->variable(loop->var);
       if (enclosing(x) != nullptr) return true;
-      return dependence_->kind(*loop) == LoopKind::block && !dependence_->varies(v, x);
+      return (dependence_->kind(*loop) == LoopKind::block || loop->condition) && !dependence_->varies(v, x);
     });
   }
 

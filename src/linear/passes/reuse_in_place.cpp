@@ -28,10 +28,10 @@ class InPlace {
  private:
   bool is_worker(MemoryId m) const { return ir_.memory[m].kind == Memory::Kind::worker; }
 
-  /// No loop comes by the same element twice.
+  /// No loop comes by the same element twice, save for one that begins all anew.
   static bool spans_all(const Expr& index, const Path& path) {
     return std::all_of(path.loops.begin(), path.loops.end(),
-                       [&](const Loop* l) { return l->parallel || index.uses(l->var); });
+                       [&](const Loop* l) { return l->parallel || l->condition || index.uses(l->var); });
   }
 
   bool reuse_once() {

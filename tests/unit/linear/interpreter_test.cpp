@@ -381,7 +381,7 @@ TEST(LinearInterpreter, IndicesNeedNotBeLinear) {
     parallel _one in 0..1 {
       lanes _i in 0..M*N step 4 partial {
         %a = load %x[in0.s0*floor_div(_i, N) + mod(_i, N)]
-        %n = dimension _i
+        %n = integer _i
         %b = add %a, %n
         store %y[M*mod(_i, N) + floor_div(_i, N)], %b
       }

@@ -57,7 +57,7 @@ const char* const kEverything = R"(linear @attention lanes=16 symbols(B, S, T, i
           loop _k in 0..floor_div(S, 2) step 8 partial {
           }
           loop _d in 0..64 {
-            %n = dimension T - S
+            %n = integer T - S
             %e = not %n
             store %T[48*_d + _q], %e
           }
@@ -115,11 +115,11 @@ TEST(LinearText, ParsesIntoTheTree) {
 TEST(LinearText, WhiteSpaceAndComments) {
   const LinearIR ir = parse_linear(
       "// before\nlinear @a\n lanes = 4 symbols( S ) // here {\n{output%o:f32[S]strides[1]loop _i in 0 .. S step 2 partial{"
-      "%x=dimension S - 1 // the index\nstore%o[_i],%x}}// end");
+      "%x=integer S - 1 // the index\nstore%o[_i],%x}}// end");
   EXPECT_EQ(print(ir), R"(linear @a lanes=4 symbols(S) {
   output %o: f32[S] strides[1]
   loop _i in 0..S step 2 partial {
-    %x = dimension S - 1
+    %x = integer S - 1
     store %o[_i], %x
   }
 }

@@ -82,7 +82,7 @@ TEST(LinearVerifier, AcceptsSoundKernels) {
          "lanes _j in _b..min(S, _b + 8) step 8 partial { store %y[_j], %m } }");
   // A fold across lanes.
   accept("parallel _i in 0..N { %m = fill 0 over(_j)\n lanes _j in 0..S { step 8 {\n %a = load %x[_j]\n %m = update_sum %m, %a }\n"
-         "step 4 partial {\n %a = load %x[_j]\n %m = update_sum %m, %a } }\n %s = lanes_sum %m\n %d = dimension S\n %r = div %s, %d\n"
+         "step 4 partial {\n %a = load %x[_j]\n %m = update_sum %m, %a } }\n %s = lanes_sum %m\n %d = integer S\n %r = div %s, %d\n"
          "loop _j in 0..S { store %y[S*_i + _j], %r } }");
 }
 
@@ -140,7 +140,7 @@ TEST(LinearVerifier, FormsOfExpressions) {
   expression("store %x[0], %a", "%x is read only");
   expression("store %c[0], %a", "%c is read only");
   expression("%b = load %x[_j]", "in loop _i, in '%b = load %x[_j]': the index names _j, which is neither a symbol nor");
-  expression("%b = dimension M", "the index names M");
+  expression("%b = integer M", "the index names M");
   expression("%b = lanes_sum %a", "%a does not vary over a lane loop");
   reject_changed([](LinearIR& ir) { first(ir, Op::add).in[0] = 99; }, "an operand does not exist");
   reject_changed([](LinearIR& ir) { first(ir, Op::add).out = 99; }, "the output does not exist");
