@@ -26,7 +26,7 @@ void register_attention(const AttentionShape& s, Mask mask, bool dynamic, int th
 
 int main(int argc, char** argv) {
   for (const AttentionShape& s : kAttentionShapes)
-    for (Mask mask : {Mask::none, Mask::key, Mask::full})
+    for (Mask mask : {Mask::none, Mask::key, Mask::full, Mask::causal})
       for (int threads : {1, 2}) register_attention(s, mask, true, threads);
   for (const AttentionShape& s : kAttentionShapes) register_attention(s, Mask::none, false, 1);
   const std::vector<std::vector<std::string>> chains = {{"add"}, {"mul", "relu"}, {"add", "abs", "mul"}, {"neg", "add", "relu", "mul"}};

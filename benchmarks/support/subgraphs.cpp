@@ -1,6 +1,7 @@
 #include "benchmarks/support/subgraphs.h"
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "burin/error.h"
@@ -22,6 +23,16 @@ ValueId cheap_op(GraphBuilder& b, const std::string& name, ValueId x) {
   throw Error("unknown operation of a chain: " + name);
 }
 
+/// 0 where the key is no later than the query, else the lowest float; [S, S], from the shape of [B, S, H, D].
+ValueId causal_mask(GraphBuilder& b, ValueId q) {
+  const auto integer = [&](std::int64_t value) { return b.constant(Tensor::scalar(Precision::i64, static_cast<double>(value))); };
+  const ValueId length = b.op(OpKind::Shape, {q}, {{"start", std::int64_t{1}}, {"end", std::int64_t{2}}});
+  const ValueId limit = b.op(OpKind::Squeeze, {length}, {{"axes", Ints{0}}});
+  const ValueId positions = b.op(OpKind::Range, {integer(0), limit, integer(1)});
+  const ValueId visible = b.op(OpKind::LessOrEqual, {positions, b.op(OpKind::Unsqueeze, {positions}, {{"axes", Ints{1}}})});
+  return b.op(OpKind::Where, {visible, b.scalar(0), b.scalar(std::numeric_limits<float>::lowest())});
+}
+
 Tensor random_tensor(const Dims& dims, std::mt19937_64& random) {
   Tensor t = Tensor::zeros(Precision::f32, dims);
   std::normal_distribution<float> normal;
@@ -31,7 +42,15 @@ Tensor random_tensor(const Dims& dims, std::mt19937_64& random) {
 
 }  // namespace
 
-const char* to_string(Mask mask) { return mask == Mask::none ? "none" : mask == Mask::key ? "key" : "full"; }
+const char* to_string(Mask mask) {
+  switch (mask) {
+    case Mask::none: return "none";
+    case Mask::key: return "key";
+    case Mask::full: return "full";
+    case Mask::causal: return "causal";
+  }
+  return "";
+}
 
 Graph attention(const AttentionShape& s, Mask mask, bool dynamic, const std::vector<std::string>& chain) {
   GraphBuilder b("attention");
@@ -42,14 +61,18 @@ Graph attention(const AttentionShape& s, Mask mask, bool dynamic, const std::vec
   ValueId x = b.op(OpKind::MatMul, {transpose(b, q, {0, 2, 1, 3}), transpose(b, k, {0, 2, 3, 1})});
   x = b.op(OpKind::Mul, {x, b.scalar(1.0F / std::sqrt(static_cast<float>(s.head_size)))});
   for (const std::string& name : chain) x = cheap_op(b, name, x);
-  if (mask != Mask::none) {
+  if (mask == Mask::causal) {
+    x = b.op(OpKind::Add, {x, causal_mask(b, q)});
+  } else if (mask != Mask::none) {
     const Shape mask_shape = {batch, 1, mask == Mask::key ? Expr(1) : sequence, sequence};
     x = b.op(OpKind::Add, {x, b.input("mask", Precision::f32, mask_shape)});
   }
   x = b.op(OpKind::Softmax, {x}, {{"axis", std::int64_t{3}}});
   x = b.op(OpKind::MatMul, {x, transpose(b, v, {0, 2, 1, 3})});
   b.output(transpose(b, x, {0, 2, 1, 3}));
-  return b.build();
+  Graph graph = b.build();
+  canonicalize(graph);
+  return graph;
 }
 
 double attention_flops(const AttentionShape& s) {

@@ -17,7 +17,7 @@ struct AttentionShape {
 inline constexpr std::array<AttentionShape, 6> kAttentionShapes = {
     {{1, 32, 12, 64}, {1, 128, 12, 64}, {1, 384, 12, 64}, {1, 1024, 10, 64}, {1, 1500, 20, 64}, {1, 4096, 8, 40}}};
 
-enum class Mask : std::uint8_t { none, key, full };
+enum class Mask : std::uint8_t { none, key, full, causal };
 const char* to_string(Mask mask);
 
 /// Scaled dot-product attention. Dynamic: batch and sequence are symbols; static: all dimensions are numbers.
