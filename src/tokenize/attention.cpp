@@ -10,6 +10,7 @@
 #include "tokenize/attention_match.h"
 #include "tokenize/axis_view.h"
 #include "tokenize/carve.h"
+#include "tokenize/position_mask.h"
 
 namespace burin {
 namespace {
@@ -270,9 +271,24 @@ class AttentionBuilder {
   /// Another value that a node between the MatMuls reads: a mask, a bias, a number.
   ValueId import_other(ValueId value, const Shape& full) {
     if (has_one_element(graph_, value)) return carver_.import(value);
-    AttentionOperand operand{value, {}};
-    const Shape lifted = parts_.lift(shape(value), full);
-    for (ValueId source = value;
+    if (const auto mask = match_position_mask(graph_, value); mask && can_import(*mask, full))
+      return import_mask(*mask, full);
+    const AttentionOperand operand{value, {}};
+    if (const auto seen = see(operand, full)) return carver_.import(seen->source, seen->view);
+    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
+                              to_string(shape(value)),
+                              to_string(parts_.lift(shape(value), full)))};
+  }
+
+  /// A value of the body as a plain view of a source outside.
+  struct Seen {
+    ValueId source;
+    AxisView view;
+  };
+
+  std::optional<Seen> see(AttentionOperand operand, const Shape& full) const {
+    const Shape lifted = parts_.lift(shape(operand.value), full);
+    for (ValueId source = operand.chain.empty() ? operand.value : source_of(operand, 0);
          ;) {  // views that repeat or rename; a transposed mask is better made once
       const NodeId producer = graph_.value(source).producer;
       if (producer == kNone || !is_view(graph_.node(producer).op) ||
@@ -288,11 +304,43 @@ class AttentionBuilder {
             (view->is_split() && !allow_split))
           continue;
         if (repeats_unknown_times(*view)) continue;
-        return carver_.import(source_of(operand, skip), *view);
+        return Seen{source_of(operand, skip), *view};
       }
     }
-    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
-                              to_string(shape(value)), to_string(lifted))};
+    return std::nullopt;
+  }
+
+  bool can_import(const PositionMask& mask, const Shape& full) const {
+    if (mask.is_leaf()) try {
+        return has_one_element(graph_, mask.value) || see_leaf(mask, full);
+      } catch (const Refusal&) {
+        return false;
+      }
+    return std::all_of(mask.operands.begin(), mask.operands.end(),
+                       [&](const PositionMask& operand) { return can_import(operand, full); });
+  }
+
+  ValueId import_mask(const PositionMask& mask, const Shape& full) {
+    if (mask.is_leaf()) {
+      if (has_one_element(graph_, mask.value)) return carver_.import(mask.value);
+      const auto seen = see_leaf(mask, full);
+      return carver_.import(seen->source, seen->view);
+    }
+    std::vector<ValueId> operands;
+    for (const PositionMask& operand : mask.operands)
+      operands.push_back(import_mask(operand, full));
+    return carver_.clone(graph_.node(mask.node), operands);
+  }
+
+  /// Integers are computed in the body: they do not enter through a Reshape outside.
+  std::optional<Seen> see_leaf(const PositionMask& leaf, const Shape& full) const {
+    const AttentionOperand operand{
+        leaf.views.empty() ? leaf.value : graph_.node(leaf.views.back()).outputs[0], leaf.views};
+    auto seen = see(operand, full);
+    const bool is_integer = !is_f32_or_bool(graph_.value(leaf.value));
+    if (seen && is_integer && (!is_position(graph_, seen->source) || seen->view.is_split()))
+      return std::nullopt;
+    return seen;
   }
 
   void build_middle(const Node node) {  // a copy: importing may add nodes outside

@@ -1,0 +1,106 @@
+#include "tokenize/position_mask.h"
+
+#include <algorithm>
+
+#include "tokenize/attention_match.h"
+#include "tokenize/carve.h"
+
+namespace burin {
+namespace {
+
+/// Larger ones are no masks.
+constexpr std::size_t kMaxOperations = 32;
+
+/// What kernels compute with integers as exactly as in integers, as long as these are small.
+bool is_integer_op(OpKind op) {
+  return op == OpKind::Add || op == OpKind::Sub || op == OpKind::Neg || op == OpKind::Abs ||
+         op == OpKind::Min || op == OpKind::Max || op == OpKind::Where || op == OpKind::Cast;
+}
+
+/// The same dimensions, but for ones in front.
+bool adds_only_ones_in_front(const Shape& a, const Shape& b) {
+  const auto first = [](const Shape& s) {
+    return std::find_if(s.begin(), s.end(), [](const Expr& e) { return e != Expr(1); });
+  };
+  return std::equal(first(a), a.end(), first(b), b.end());
+}
+
+class Matcher {
+ public:
+  explicit Matcher(const Graph& graph) : graph_(graph) {}
+
+  std::optional<PositionMask> match(ValueId value) {
+    auto mask = visit(value, {});
+    return mask && !mask->is_leaf() && has_position_ ? mask : std::nullopt;
+  }
+
+ private:
+  using Views = std::vector<NodeId>;
+
+  std::optional<PositionMask> visit(ValueId value, Views views) {
+    if (value == kNone) return std::nullopt;
+    if (is_leaf(value, views)) return PositionMask{value, std::move(views), kNone, {}};
+    const NodeId producer = graph_.value(value).producer;
+    if (producer == kNone) return std::nullopt;
+    const Node& node = graph_.node(producer);
+    if (is_view(node.op)) return visit(node.inputs[0], with_view(producer, std::move(views)));
+    if (!is_computed(node) || ++operations_ > kMaxOperations) return std::nullopt;
+    PositionMask mask{value, {}, producer, {}};
+    for (const ValueId input : node.inputs) {
+      if (!views.empty() && !keeps_its_place(input, value)) return std::nullopt;
+      auto operand = visit(input, views);
+      if (!operand) return std::nullopt;
+      mask.operands.push_back(std::move(*operand));
+    }
+    return mask;
+  }
+
+  /// One that adds dimensions of 1 in front does nothing to what broadcasts.
+  Views with_view(NodeId view, Views views) const {
+    const Node& node = graph_.node(view);
+    if (views.empty() && adds_only_ones_in_front(shape(node.inputs[0]), shape(node.outputs[0])))
+      return views;
+    views.insert(views.begin(), view);
+    return views;
+  }
+
+  bool is_leaf(ValueId value, const Views& views) {
+    if (is_position(graph_, value)) return has_position_ = true;
+    if (has_one_element(graph_, value))
+      return is_f32_or_bool(graph_.value(value)) || graph_.is_constant(value) ||
+             is_known_integer(graph_, value);
+    return is_f32_or_bool(graph_.value(value)) && views.empty() && !is_matrix(value);
+  }
+
+  /// An element for each query and each key.
+  bool is_matrix(ValueId value) const {
+    const Shape& dims = shape(value);
+    return dims.size() >= 2 && dims[dims.size() - 1] != Expr(1) && dims[dims.size() - 2] != Expr(1);
+  }
+
+  bool is_computed(const Node& node) const {
+    if (!is_elementwise(node.op) || node.op == OpKind::Mod) return false;
+    const Value& out = graph_.value(node.outputs[0]);
+    if (is_f32_or_bool(out)) return true;
+    return !is_float(out.precision) && is_integer_op(node.op);
+  }
+
+  /// What is done to the result's dimensions can as well be done to the operand's.
+  bool keeps_its_place(ValueId operand, ValueId result) const {
+    return has_one_element(graph_, operand) || shape(operand) == shape(result);
+  }
+
+  const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
+
+  const Graph& graph_;
+  bool has_position_ = false;
+  std::size_t operations_ = 0;
+};
+
+}  // namespace
+
+std::optional<PositionMask> match_position_mask(const Graph& graph, ValueId value) {
+  return Matcher(graph).match(value);
+}
+
+}  // namespace burin
