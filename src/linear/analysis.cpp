@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "burin/error.h"
 #include "linear/dependence.h"
@@ -21,6 +22,14 @@ void add_effects(const Expression& e, Effects& out) {
 template <typename T>
 bool meet(const std::set<T>& a, const std::set<T>& b) {
   return std::any_of(a.begin(), a.end(), [&](const T& x) { return b.count(x) != 0; });
+}
+
+/// The expression, and where it is the least (or the largest) of several, each of them.
+std::vector<Expr> operands(const Expr& e, Expr::Function function) {
+  std::vector<Expr> out = {e};
+  if (const Expr::Node::Atom* atom = Expr::Node::lone_function(e, function))
+    for (const Expr& argument : atom->arguments) std::ranges::move(operands(argument, function), std::back_inserter(out));
+  return out;
 }
 
 void visit_blocks(Block& block, Path& path, const std::function<void(Block&, const Path&)>& f) {
@@ -106,15 +115,8 @@ bool uses_loop_variable(const Expr& e) {
 Expr extent_bound(const Loop& loop) {
   const Expr exact = loop.end - loop.begin;
   if (!uses_loop_variable(exact)) return exact;
-  // A bound that is the least or the largest of several is bounded by each of them.
-  const auto each = [](const Expr& bound, Expr::Function function) {
-    std::vector<Expr> out = {bound};
-    if (const Expr::Node::Atom* atom = Expr::Node::lone_function(bound, function))
-      out.insert(out.end(), atom->arguments.begin(), atom->arguments.end());
-    return out;
-  };
-  for (const Expr& begin : each(loop.begin, Expr::Function::max))
-    for (const Expr& end : each(loop.end, Expr::Function::min))
+  for (const Expr& begin : operands(loop.begin, Expr::Function::max))
+    for (const Expr& end : operands(loop.end, Expr::Function::min))
       if (!uses_loop_variable(end - begin)) return end - begin;
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }

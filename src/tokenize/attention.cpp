@@ -337,6 +337,9 @@ class AttentionBuilder {
     const AttentionOperand operand{
         leaf.views.empty() ? leaf.value : graph_.node(leaf.views.back()).outputs[0], leaf.views};
     auto seen = see(operand, full);
+    // The views may stand behind a sum of which the leaf is a term: it has the same dimensions.
+    if (seen && !leaf.views.empty() && seen->source == source_of(operand, 0))
+      seen->source = leaf.value;
     const bool is_integer = !is_f32_or_bool(graph_.value(leaf.value));
     if (seen && is_integer && (!is_position(graph_, seen->source) || seen->view.is_split()))
       return std::nullopt;

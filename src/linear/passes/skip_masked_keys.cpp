@@ -26,6 +26,7 @@
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
+#include "support/expr_node.h"
 
 namespace burin::linear {
 namespace {
@@ -265,21 +266,29 @@ class MaskedKeys {
 
   /// Keys with region >= 0 are hidden: region = a * key + b * query + c.
   bool add_bound(const Expr& region, Needed& needed) const {
-    const auto a = coefficient(region, keys_->var), b = coefficient(region, lanes_->var);
-    if (!a || !b || std::abs(*a) != 1) return false;
+    const auto a = region.coefficient(keys_->var), of_query = region.coefficient(lanes_->var);
+    const auto b = of_query ? of_query->as_constant() : std::nullopt;
+    if (!a || !b) return false;
     const Expr rest = region - *a * Expr::symbol(keys_->var);
     const auto at = [&](const Expr& query) { return rest.substitute({{lanes_->var, query}}); };
     const Expr first = lanes_->begin, last = first + extent_bound(*lanes_) - 1;
-    if (*a > 0)
-      needed.ends.push_back(0 - at(*b < 0 ? last : first));  // the largest of the first keys that are hidden
-    else
-      needed.begins.push_back(at(*b > 0 ? first : last) + 1);  // the least of the first keys that are not
+    if (is_zero_or_one(*a)) {
+      const Expr end = 0 - at(*b < 0 ? last : first);  // the largest of the first keys that are hidden
+      needed.ends.push_back(keys_->end + *a * (end - keys_->end));
+    } else if (is_zero_or_one(0 - *a)) {
+      const Expr begin = at(*b > 0 ? first : last) + 1;  // the least of the first keys that are not
+      needed.begins.push_back(keys_->begin - *a * (begin - keys_->begin));
+    } else {
+      return false;
+    }
     return true;
   }
 
-  static std::optional<std::int64_t> coefficient(const Expr& e, const std::string& variable) {
-    const auto c = e.coefficient(variable);
-    return c ? c->as_constant() : std::nullopt;
+  /// 0 only at calls where the mask has one key for all: then it tells nothing.
+  static bool is_zero_or_one(const Expr& e) {
+    if (e == Expr(1)) return true;
+    const Expr::Node::Atom* select = Expr::Node::lone_function(e, Expr::Function::select);
+    return select != nullptr && select->arguments[1] == Expr(0) && select->arguments[2] == Expr(1);
   }
 
   // ---- the change
@@ -295,8 +304,8 @@ class MaskedKeys {
       repeat_for_hidden_rows(variable, needed.hidden / 2);
     }
     Expr begin = keys_->begin, end = keys_->end;
-    for (const Expr& e : needed.begins) begin = max(begin, e - all);
-    for (const Expr& e : needed.ends) end = min(end, e + all);
+    for (const Expr& e : needed.begins) begin = max(begin, all == Expr(0) ? e : min(e, keys_->end) - all);
+    for (const Expr& e : needed.ends) end = min(end, (all == Expr(0) || is_behind_begin(e) ? e : max(e, keys_->begin)) + all);
     const std::string key = keys_->var;
     for_each_loop(lanes_->body(), [&](Loop& loop) {
       if (loop.var != key) return;
@@ -304,6 +313,11 @@ class MaskedKeys {
       loop.end = end;
     });
     return true;
+  }
+
+  /// Known to be: no block of queries begins before the first.
+  bool is_behind_begin(const Expr& key) const {
+    return ir_.facts.proves_at_least(key - lanes_->begin - keys_->begin, 0);
   }
 
   /// A window of a known width begins a little earlier, so that no tile of keys is left over.

@@ -234,6 +234,79 @@ TEST(TokenizeAttention, QueriesThatAreTheKeysAreTwoInputs) {
   EXPECT_EQ(input_shapes(body(t)), "[B,S,8] [B,S,8]") << "one for the queries, one for the rest";
 }
 
+/// Queries and keys of [B,2,S,8] and [B,2,P+S,8], scores and a mask that `lines` make of them.
+std::string with_mask(const std::string& inputs, const std::string& lines) {
+  return "graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,P+S], %v: f32[B,2,P+S,8], %past: f32[P]" + inputs + R"() {
+    %S = known i64[] {S}
+    %P = known i64[] {P}
+    %T = known i64[] {P+S}
+    %i = range 0, %S, 1
+    %j = range 0, %T, 1
+    %0 = matmul %q, %k
+)" + lines + R"(
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })";
+}
+
+TEST(TokenizeAttention, CausalMasksAreComputedInside) {
+  const auto t = run(with_mask("", R"(
+    %ip = add %i, %P
+    %i2 = unsqueeze %ip, axes=[0,1,3]
+    %j2 = unsqueeze %j, axes=[0,1,2]
+    %c = less_equal %j2, %i2
+    %m = where %c, 0.0, -3.4028235e+38
+    %1 = add %0, %m)"));
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [B,2,P + S,8]");
+  EXPECT_NE(operations(body(t)).find("less_equal"), std::string::npos) << operations(body(t));
+}
+
+TEST(TokenizeAttention, PaddingEntersBesideACausalMask) {
+  const auto t = run(with_mask(", %padding: bool[B,P+S]", R"(
+    %i2 = unsqueeze %i, axes=[1]
+    %c = greater %j, %i2
+    %n = not %c
+    %n4 = unsqueeze %n, axes=[0,1]
+    %p4 = unsqueeze %padding, axes=[1,2]
+    %both = and %n4, %p4
+    %1 = where %both, %0, -inf)"));
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [B,P + S] [B,2,P + S,8]");
+}
+
+TEST(TokenizeAttention, MasksWithMatricesAreComputedOutside) {
+  const auto t = run(with_mask(", %other: bool[S,P+S]", R"(
+    %i2 = unsqueeze %i, axes=[1]
+    %c = less_equal %j, %i2
+    %both = and %c, %other
+    %1 = where %both, %0, -inf)"));
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [S,P + S] [B,2,P + S,8]");
+  EXPECT_EQ(operations(body(t)).find("range"), std::string::npos);
+}
+
+TEST(TokenizeAttention, CausalMasksOfMergedBatches) {
+  const auto t = run(R"(graph @g(%q: f32[6*B,S,8], %k: f32[6*B,8,S], %v: f32[6*B,S,8]) {
+    %S = known i64[] {S}
+    %i = range 0, %S, 1
+    %0 = matmul %q, %k
+    %h = known i64[4] {B,6,S,S}
+    %01 = reshape %0, %h
+    %i2 = unsqueeze %i, axes=[1]
+    %c = less %i2, %i
+    %1 = where %c, -inf, %01
+    %p = softmax %1, axis=3
+    %g = known i64[3] {6*B,S,S}
+    %2 = reshape %p, %g
+    %o = matmul %2, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(t.graph.node(t.report.subgraphs[0].node).inputs.size(), 3U);
+}
+
 TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
   const auto reason = [](const std::string& between, const std::string& output = "") {
     const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,S], %v: f32[B,S,8], %s: f32[B,S,1]) {
