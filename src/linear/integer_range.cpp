@@ -12,7 +12,7 @@ namespace {
 Expr magnitude(const Expr& e, const Facts& facts) { return facts.proves_at_least(e, 0) ? e : max(e, 0 - e); }
 
 Expr bound_of_elements(const std::vector<Expr>& elements, const Facts& facts) {
-  Expr bound = 0;
+  Expr bound = magnitude(elements.front(), facts);
   for (const Expr& e : elements) bound = max(bound, magnitude(e, facts));
   return bound;
 }
@@ -30,7 +30,7 @@ Expr integer_bound(const Graph& body, ValueId id) {
   const Value& value = body.value(id);
   if (value.precision == Precision::boolean) return 1;
   if (value.constant) return bound_of_constant(*value.constant);
-  if (value.elements) return bound_of_elements(*value.elements, body.facts);
+  if (value.elements && !value.elements->empty()) return bound_of_elements(*value.elements, body.facts);
   if (value.producer == burin::kNone) throw Error(fmt::format("input '{}': no kernel reads {}", value.name, to_string(value.precision)));
   const Node& node = body.node(value.producer);
   const auto operand = [&](std::size_t i) { return integer_bound(body, node.inputs[i]); };

@@ -347,8 +347,7 @@ class Lowering {
   }
 
   void keep_exact(ValueId v) {
-    ir_.facts.assume_at_least(kExactIntegers - integer_bound(body_, v), 0,
-                              fmt::format("integers of '{}' that f32 holds", body_.value(v).name));
+    ir_.facts.assume_at_least(kExactIntegers - integer_bound(body_, v), 0, "integers that f32 holds");
   }
 
   // ---- operations ----

@@ -61,6 +61,9 @@ const char* const kEverything = R"(linear @attention lanes=16 symbols(B, S, T, i
             %e = not %n
             store %T[48*_d + _q], %e
           }
+          loop _all in 0..2 while %m <= -0.5 {
+            %m = fill 1
+          }
           loop _e in 0..64 step 8 {
             %m = fill lowest
             %i = fill -inf over(_d, _e)
@@ -333,14 +336,14 @@ TEST(LinearIr, WalksVisitAllVersionsInOrder) {
   const LinearIR ir = parse_linear(kEverything);
   std::string loops;
   for_each_loop(ir.phases, [&](const Loop& loop) { loops += loop.var + " "; });
-  EXPECT_EQ(loops, "_b _q.b _q _k _d _e ");
+  EXPECT_EQ(loops, "_b _q.b _q _k _d _all _e ");
   std::string first;
   int count = 0;
   for_each_expression(ir.phases, [&](const Expression& e) {
     if (count++ == 1) first = to_string(e, ir);
   });
   EXPECT_EQ(first, "%x = load %q[B*S*_q + 3]");
-  EXPECT_EQ(count, 11);
+  EXPECT_EQ(count, 12);
 }
 
 }  // namespace

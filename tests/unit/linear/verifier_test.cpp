@@ -129,6 +129,11 @@ TEST(LinearVerifier, Loops) {
   reject_changed([](LinearIR& ir) { ir.phases[0].loop->versions.clear(); }, "loop _i has no version");
   reject_in_registers(kStoreAll + "lanes _i in 0..S { }", "step 1 is not a multiple of the 4 lanes");
   accept(kStoreAll + "loop _i in 4*S..8*S step 4 { }");
+  accept(kStoreAll + "loop _i in 0..2 while %a <= -1 { %a = fill 0 }");
+  reject(kStoreAll + "loop _i in 0..2 while %a <= -1 { loop _j in 0..2 { %a = fill 0 } }",
+         "the condition reads %a, which the body itself does not hold");
+  reject(kStoreAll + "parallel _i in 0..2 while %a <= -1 { %a = fill 0 }", "a loop with a condition is neither parallel nor of lanes");
+  reject(kStoreAll + "loop _i in 0..2 while %a <= -1 step 2 { %a = fill 0 }", "a loop with a condition has one version, of step 1");
 }
 
 TEST(LinearVerifier, FormsOfExpressions) {
