@@ -75,9 +75,13 @@ class Assumption {
     switch (e->op) {
       case Op::fill: return e->imm;
       case Op::logical_not: return negated(in(0));
+      case Op::to_bool: return negated(negated(in(0)));
       case Op::logical_and: return either(in(0), in(1), 0);
       case Op::logical_or: return either(in(0), in(1), 1);
-      case Op::mul: return product(in(0), in(1));
+      case Op::equal: return both(in(0), in(1), [](double a, double b) { return a == b ? 1.0 : 0.0; });
+      case Op::add: return both(in(0), in(1), [](double a, double b) { return a + b; });
+      case Op::sub: return both(in(0), in(1), [](double a, double b) { return a - b; });
+      case Op::mul: return both(in(0), in(1), [](double a, double b) { return a * b; });
       case Op::where:
         if (const auto condition = in(0)) return in(*condition != 0 ? 1 : 2);
         return std::nullopt;
@@ -113,17 +117,22 @@ class Assumption {
     if ((a && *a == decisive) || (b && *b == decisive)) return decisive;
     return a && b ? Known(1 - decisive) : std::nullopt;
   }
-  static Known product(const Known& a, const Known& b) { return a && b ? Known(*a * *b) : std::nullopt; }
+  template <typename F>
+  static Known both(const Known& a, const Known& b, F&& f) {
+    return a && b ? Known(f(*a, *b)) : std::nullopt;
+  }
   static Known sum(const Known& a, const Known& b) {
-    if (a && b) return *a + *b;
+    if (a && b) return *a + *b;  // of bounds
     const Known one = a ? a : b;
     return one && *one <= kHidesAny ? one : std::nullopt;
   }
   static Known least(const Known& a, const Known& b) { return a && b ? Known(std::min(*a, *b)) : a ? a : b; }
-  static Known largest(const Known& a, const Known& b) { return a && b ? Known(std::max(*a, *b)) : std::nullopt; }
+  static Known largest(const Known& a, const Known& b) {
+    return both(a, b, [](double x, double y) { return std::max(x, y); });
+  }
   Known scaled(ValueId a, ValueId b) const {
     for (const auto& [value, factor] : {std::pair(a, exact(b)), std::pair(b, exact(a))})
-      if (factor && *factor > 0) return product(upper(value), factor);
+      if (factor && *factor > 0) return both(upper(value), factor, [](double x, double y) { return x * y; });
     return std::nullopt;
   }
 

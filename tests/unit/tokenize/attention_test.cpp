@@ -288,7 +288,7 @@ TEST(TokenizeAttention, MasksWithMatricesAreComputedOutside) {
 }
 
 TEST(TokenizeAttention, CausalMasksOfMergedBatches) {
-  const auto t = run(R"(graph @g(%q: f32[6*B,S,8], %k: f32[6*B,8,S], %v: f32[6*B,S,8]) {
+  const auto t = run(R"(graph @g(%q: f32[6*B,S,8], %k: f32[6*B,8,S], %v: f32[6*B,S,8], %batch: f32[B]) {
     %S = known i64[] {S}
     %i = range 0, %S, 1
     %0 = matmul %q, %k
@@ -305,6 +305,22 @@ TEST(TokenizeAttention, CausalMasksOfMergedBatches) {
   })");
   ASSERT_EQ(t.report.attentions_carved, 1);
   EXPECT_EQ(t.graph.node(t.report.subgraphs[0].node).inputs.size(), 3U);
+}
+
+TEST(TokenizeAttention, TrianglesAreComputedInside) {
+  const auto t = run(R"(graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,S], %v: f32[B,2,S,8]) {
+    %s = known i64[2] {S,S}
+    %ones = expand 1.0, %s
+    %tril = trilu %ones, upper=0
+    %hidden = equal %tril, 0.0
+    %0 = matmul %q, %k
+    %1 = where %hidden, -inf, %0
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,S] [B,2,S,8]");
 }
 
 TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
