@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
+#include "graph/canonicalize.h"
 #include "tokenize/attention_match.h"
 #include "tokenize/axis_view.h"
 #include "tokenize/carve.h"
@@ -311,6 +312,7 @@ class AttentionBuilder {
   }
 
   bool can_import(const PositionMask& mask, const Shape& full) const {
+    if (mask.triangle) return true;
     if (mask.is_leaf()) try {
         return has_one_element(graph_, mask.value) || see_leaf(mask, full);
       } catch (const Refusal&) {
@@ -321,6 +323,7 @@ class AttentionBuilder {
   }
 
   ValueId import_mask(const PositionMask& mask, const Shape& full) {
+    if (mask.triangle) return make_triangle(*mask.triangle, graph_.value(mask.value));
     if (mask.is_leaf()) {
       if (has_one_element(graph_, mask.value)) return carver_.import(mask.value);
       const auto seen = see_leaf(mask, full);
@@ -330,6 +333,30 @@ class AttentionBuilder {
     for (const PositionMask& operand : mask.operands)
       operands.push_back(import_mask(operand, full));
     return carver_.clone(graph_.node(mask.node), operands);
+  }
+
+  /// A constant triangle from positions.
+  ValueId make_triangle(const PositionMask::Triangle& triangle, const Value& constant) {
+    Graph& body = carver_.body();
+    const auto integer = [&](std::int64_t value) {
+      return add_known_integers(body, "", Precision::i64, {Expr(value)}, true);
+    };
+    const auto positions = [&](std::int64_t length) {
+      return body.add_op(OpKind::Range, "", {integer(0), integer(length), integer(1)});
+    };
+    const auto number = [&](double value) {
+      return body.add_constant("", Tensor::scalar(constant.precision, value));
+    };
+    const Dims& dims = constant.constant->dims();
+    const ValueId last = body.add_op(
+        OpKind::Add, "", {positions(dims[dims.size() - 2]), integer(triangle.offset)});
+    const ValueId row = body.add_op(OpKind::Unsqueeze, "", {last},
+                                    {{"axes", std::vector<std::int64_t>{1}}});
+    const ValueId seen = body.add_op(OpKind::LessOrEqual, "", {positions(dims.back()), row});
+    if (constant.precision == Precision::boolean)
+      return triangle.seen != 0 ? seen : body.add_op(OpKind::Not, "", {seen});
+    return body.add_op(OpKind::Where, "",
+                       {seen, number(triangle.seen), number(triangle.hidden)});
   }
 
   /// Integers are computed in the body: they do not enter through a Reshape outside.

@@ -25,13 +25,31 @@ bool adds_only_ones_in_front(const Shape& a, const Shape& b) {
   return std::equal(first(a), a.end(), first(b), b.end());
 }
 
+std::optional<PositionMask::Triangle> as_triangle(const Tensor& tensor) {
+  const Dims& dims = tensor.dims();
+  const std::int64_t rank = static_cast<std::int64_t>(dims.size());
+  if (rank < 2) return std::nullopt;
+  const std::int64_t queries = dims[dims.size() - 2], keys = dims.back();
+  if (queries < 2 || keys < 2 || tensor.size() != queries * keys) return std::nullopt;
+  std::int64_t first_hidden = 1;
+  while (first_hidden < keys && tensor.at(first_hidden) == tensor.at(0)) ++first_hidden;
+  if (first_hidden == keys) return std::nullopt;
+  const PositionMask::Triangle triangle{first_hidden - 1, tensor.at(0), tensor.at(first_hidden)};
+  for (std::int64_t q = 0; q < queries; ++q)
+    for (std::int64_t k = 0; k < keys; ++k)
+      if (tensor.at(q * keys + k) !=
+          (k <= q + triangle.offset ? triangle.seen : triangle.hidden))
+        return std::nullopt;
+  return triangle;
+}
+
 class Matcher {
  public:
   explicit Matcher(const Graph& graph) : graph_(graph) {}
 
   std::optional<PositionMask> match(ValueId value) {
     auto mask = visit(value, {});
-    return mask && !mask->is_leaf() && has_position_ ? mask : std::nullopt;
+    return mask && (!mask->is_leaf() || mask->triangle) && has_position_ ? mask : std::nullopt;
   }
 
  private:
@@ -39,13 +57,20 @@ class Matcher {
 
   std::optional<PositionMask> visit(ValueId value, Views views) {
     if (value == kNone) return std::nullopt;
-    if (is_leaf(value, views)) return PositionMask{value, std::move(views), kNone, {}};
+    if (is_leaf(value, views)) return leaf(value, std::move(views));
+    if (const auto triangle = triangle_of(value); triangle && views.empty()) {
+      has_position_ = true;
+      PositionMask mask = leaf(value, {});
+      mask.triangle = triangle;
+      return mask;
+    }
     const NodeId producer = graph_.value(value).producer;
     if (producer == kNone) return std::nullopt;
     const Node& node = graph_.node(producer);
     if (is_view(node.op)) return visit(node.inputs[0], with_view(producer, std::move(views)));
     if (!is_computed(node) || ++operations_ > kMaxOperations) return std::nullopt;
-    PositionMask mask{value, {}, producer, {}};
+    PositionMask mask = leaf(value, {});
+    mask.node = producer;
     for (const ValueId input : node.inputs) {
       if (!views.empty() && !keeps_its_place(input, value)) return std::nullopt;
       auto operand = visit(input, views);
@@ -53,6 +78,18 @@ class Matcher {
       mask.operands.push_back(std::move(*operand));
     }
     return mask;
+  }
+
+  static PositionMask leaf(ValueId value, Views views) {
+    PositionMask mask;
+    mask.value = value;
+    mask.views = std::move(views);
+    return mask;
+  }
+
+  std::optional<PositionMask::Triangle> triangle_of(ValueId value) const {
+    const Value& v = graph_.value(value);
+    return v.constant && is_f32_or_bool(v) ? as_triangle(*v.constant) : std::nullopt;
   }
 
   /// One that adds dimensions of 1 in front does nothing to what broadcasts.

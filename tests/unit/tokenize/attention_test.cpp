@@ -307,6 +307,45 @@ TEST(TokenizeAttention, CausalMasksOfMergedBatches) {
   EXPECT_EQ(t.graph.node(t.report.subgraphs[0].node).inputs.size(), 3U);
 }
 
+/// In a static model what exporters compute from positions has become a constant.
+TEST(TokenizeAttention, ConstantTrianglesAreComputedInside) {
+  for (const char* mask : {"%m = where %c, 0.0, -inf\n %1 = add %0, %m",
+                           "%n = not %c\n %b = and %n, %padding\n %1 = where %b, -1e9, %0",
+                           "%m = where %c, -1.5, 0.0\n %1 = add %0, %m"}) {
+    const auto t = run(R"(graph @g(%q: f32[B,2,12,8], %k: f32[B,2,8,15], %v: f32[B,2,15,8], %padding: bool[15]) {
+    %i = range 0, 12, 1
+    %i3 = add %i, 3
+    %i2 = unsqueeze %i3, axes=[0,2]
+    %j = range 0, 15, 1
+    %c = less_equal %j, %i2
+    %0 = matmul %q, %k
+)" + std::string(mask) + R"(
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })");
+    ASSERT_EQ(t.report.attentions_carved, 1);
+    EXPECT_EQ(input_shapes(body(t)).find("12,15"), std::string::npos) << input_shapes(body(t));
+    EXPECT_NE(operations(body(t)).find("less_equal"), std::string::npos) << operations(body(t));
+  }
+}
+
+TEST(TokenizeAttention, OtherConstantMasksStayInputs) {
+  const auto t = run(R"(graph @g(%q: f32[B,2,12,8], %k: f32[B,2,8,12], %v: f32[B,2,12,8]) {
+    %i = range 0, 12, 1
+    %i2 = unsqueeze %i, axes=[1]
+    %c = equal %i, %i2
+    %m = where %c, 0.0, -inf
+    %0 = matmul %q, %k
+    %1 = add %0, %m
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(body(t).inputs.size(), 4U);
+}
+
 TEST(TokenizeAttention, TrianglesAreComputedInside) {
   const auto t = run(R"(graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,S], %v: f32[B,2,S,8]) {
     %s = known i64[2] {S,S}
