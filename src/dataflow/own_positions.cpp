@@ -1,5 +1,5 @@
-// Each reader of integers that are computed from positions has them for itself: positions of queries and of keys are two
-// axes, and one Range that both read would make them one.
+// Each reader of integers that are computed from positions has them for itself: positions of
+// queries and of keys are two axes, and one Range that both read would make them one.
 //
 //   %0 = range 0, S, 1                           : i64[S]
 //   %1 = unsqueeze %0, axes=[1]                  : i64[S,1]
@@ -40,7 +40,8 @@ class OwnPositions {
     return !is_float(precision) && precision != Precision::boolean;
   }
 
-  /// The value where it has no reader yet, or else a copy. What it is computed from has been made its own before.
+  /// The value where it has no reader yet, or else a copy. What it is computed from has been made
+  /// its own before.
   ValueId owned(ValueId value) {
     if (taken_.insert(value).second) return value;
     changed_ = true;

@@ -50,12 +50,11 @@ bool triangles_to_comparisons(Graph& graph) {
     const std::size_t rank = shape.size();
     ValueId row = positions(graph, shape[rank - 2], rank - 2, rank);
     const ValueId column = positions(graph, shape[rank - 1], rank - 1, rank);
-    if (triangle->diagonal != kNone)
-      row = graph.add_op(OpKind::Add, "", {row, triangle->diagonal});
+    if (triangle->diagonal != kNone) row = graph.add_op(OpKind::Add, "", {row, triangle->diagonal});
     const ValueId kept = graph.add_op(
         triangle->upper ? OpKind::GreaterOrEqual : OpKind::LessOrEqual, "", {column, row});
-    const ValueId zero = graph.add_constant(
-        "", Tensor::scalar(graph.value(triangle->number).precision, 0));
+    const ValueId zero =
+        graph.add_constant("", Tensor::scalar(graph.value(triangle->number).precision, 0));
     redirects.add(node.outputs[0],
                   graph.add_op(OpKind::Where, node.name, {kept, triangle->number, zero}));
   }

@@ -31,7 +31,8 @@ Expr integer_bound(const Graph& body, ValueId id) {
   if (value.precision == Precision::boolean) return 1;
   if (value.constant) return bound_of_constant(*value.constant);
   if (value.elements && !value.elements->empty()) return bound_of_elements(*value.elements, body.facts);
-  if (value.producer == burin::kNone) throw Error(fmt::format("input '{}': no kernel reads {}", value.name, to_string(value.precision)));
+  if (value.producer == burin::kNone)
+    throw Error(fmt::format("input '{}': no kernel reads {}", value.name, to_string(value.precision)));
   const Node& node = body.node(value.producer);
   const auto operand = [&](std::size_t i) { return integer_bound(body, node.inputs[i]); };
   switch (node.op) {
@@ -55,7 +56,8 @@ Expr integer_bound(const Graph& body, ValueId id) {
       break;
     default: break;
   }
-  throw Error(fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(value.precision)));
+  throw Error(
+      fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(value.precision)));
 }
 
 }  // namespace burin::linear

@@ -277,8 +277,7 @@ class AttentionBuilder {
     const AttentionOperand operand{value, {}};
     if (const auto seen = see(operand, full)) return carver_.import(seen->source, seen->view);
     throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
-                              to_string(shape(value)),
-                              to_string(parts_.lift(shape(value), full)))};
+                              to_string(shape(value)), to_string(parts_.lift(shape(value), full)))};
   }
 
   /// A value of the body as a plain view of a source outside.
@@ -348,15 +347,14 @@ class AttentionBuilder {
       return body.add_constant("", Tensor::scalar(constant.precision, value));
     };
     const Dims& dims = constant.constant->dims();
-    const ValueId last = body.add_op(
-        OpKind::Add, "", {positions(dims[dims.size() - 2]), integer(triangle.offset)});
-    const ValueId row = body.add_op(OpKind::Unsqueeze, "", {last},
-                                    {{"axes", std::vector<std::int64_t>{1}}});
+    const ValueId last =
+        body.add_op(OpKind::Add, "", {positions(dims[dims.size() - 2]), integer(triangle.offset)});
+    const ValueId row =
+        body.add_op(OpKind::Unsqueeze, "", {last}, {{"axes", std::vector<std::int64_t>{1}}});
     const ValueId seen = body.add_op(OpKind::LessOrEqual, "", {positions(dims.back()), row});
     if (constant.precision == Precision::boolean)
       return triangle.seen != 0 ? seen : body.add_op(OpKind::Not, "", {seen});
-    return body.add_op(OpKind::Where, "",
-                       {seen, number(triangle.seen), number(triangle.hidden)});
+    return body.add_op(OpKind::Where, "", {seen, number(triangle.seen), number(triangle.hidden)});
   }
 
   /// Integers are computed in the body: they do not enter through a Reshape outside.

@@ -57,7 +57,8 @@ ValueId Carver::import_anew(ValueId outside) {
   }
   if (is_position(graph_, outside)) {
     const Node range = graph_.node(value.producer);
-    return clone(range, {import(range.inputs[0]), import(range.inputs[1]), import(range.inputs[2])});
+    return clone(range,
+                 {import(range.inputs[0]), import(range.inputs[1]), import(range.inputs[2])});
   }
   inputs_.push_back(outside);
   return body_.add_input(unused_name(value.name), value.precision, value.shape);
@@ -186,7 +187,8 @@ void Carver::keep_facts_in_use() {
 
 bool is_known_integer(const Graph& graph, ValueId id) {
   const Value& value = graph.value(id);
-  return value.producer == kNone && !value.constant && value.elements && !is_float(value.precision) &&
+  return value.producer == kNone && !value.constant && value.elements &&
+         !is_float(value.precision) &&
          std::find(graph.inputs.begin(), graph.inputs.end(), id) == graph.inputs.end();
 }
 

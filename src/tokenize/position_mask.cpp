@@ -37,8 +37,7 @@ std::optional<PositionMask::Triangle> as_triangle(const Tensor& tensor) {
   const PositionMask::Triangle triangle{first_hidden - 1, tensor.at(0), tensor.at(first_hidden)};
   for (std::int64_t q = 0; q < queries; ++q)
     for (std::int64_t k = 0; k < keys; ++k)
-      if (tensor.at(q * keys + k) !=
-          (k <= q + triangle.offset ? triangle.seen : triangle.hidden))
+      if (tensor.at(q * keys + k) != (k <= q + triangle.offset ? triangle.seen : triangle.hidden))
         return std::nullopt;
   return triangle;
 }

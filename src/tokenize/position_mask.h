@@ -17,8 +17,9 @@ namespace burin {
 ///     %m = where %c, 0, lowest                  leaf 0
 ///                                               leaf lowest
 ///
-/// Leaves are positions, numbers, constant triangles (what a static model has instead of positions),
-/// and what has an element for each key or for each query but not for both (a mask of padding).
+/// Leaves are positions, numbers, constant triangles (what a static model has instead of
+/// positions), and what has an element for each key or for each query but not for both (a mask of
+/// padding).
 struct PositionMask {
   /// A constant matrix: `seen` for the keys up to query + offset, `hidden` for those behind.
   struct Triangle {
@@ -29,7 +30,7 @@ struct PositionMask {
   ValueId value = kNone;             ///< of a leaf: the source
   std::vector<NodeId> views;         ///< of a leaf: from the source on
   std::optional<Triangle> triangle;  ///< of a leaf
-  NodeId node = kNone;  ///< of an operation
+  NodeId node = kNone;               ///< of an operation
   std::vector<PositionMask> operands;
 
   bool is_leaf() const { return node == kNone; }

@@ -5,9 +5,9 @@
 //       %i = integer _q                               loop _all in 0..2 while %max <= -1.7e+38 {
 //       %max = fill -inf                                %i = integer _q
 //       loop _k in 0..S {                               %max = fill -inf
-//         %j = integer _k                               loop _k in 0..min(S, S*_all + min(S, _q.b + 48)) {
+//         %j = integer _k                               loop _k in 0..min(S, S*_all + _q.b + 48) {
 //         %c = less_equal %j, %i               ->         ...
-//         %t = where %c, %s, lowest                     loop _k in 0..min(...) {
+//         %t = where %c, %s, lowest                     loop _k in 0..min(S, S*_all + _q.b + 48) {
 //         %max = update_max_number %max, %t }             ...
 //       loop _k in 0..S {
 //         %d = sub %t, %max
@@ -49,7 +49,10 @@ class Definitions {
  public:
   explicit Definitions(const LinearIR& ir) : by_value_(ir.values.size()) {
     for_each_expression(ir.phases, [&](const Expression& e) {
-      if (e.out != kNone) by_value_[e.out] = info(e.op).kind == OpClass::update ? &kVariable : by_value_[e.out] == nullptr ? &e : &kVariable;
+      if (e.out != kNone)
+        by_value_[e.out] = info(e.op).kind == OpClass::update ? &kVariable
+                           : by_value_[e.out] == nullptr      ? &e
+                                                              : &kVariable;
     });
   }
 
@@ -314,7 +317,8 @@ class MaskedKeys {
     }
     Expr begin = keys_->begin, end = keys_->end;
     for (const Expr& e : needed.begins) begin = max(begin, all == Expr(0) ? e : min(e, keys_->end) - all);
-    for (const Expr& e : needed.ends) end = min(end, (all == Expr(0) || is_behind_begin(e) ? e : max(e, keys_->begin)) + all);
+    for (const Expr& e : needed.ends)
+      end = min(end, (all == Expr(0) || is_behind_begin(e) ? e : max(e, keys_->begin)) + all);
     const std::string key = keys_->var;
     for_each_loop(lanes_->body(), [&](Loop& loop) {
       if (loop.var != key) return;

@@ -84,15 +84,27 @@ class PositionMasks : public ::testing::TestWithParam<Variant> {
 INSTANTIATE_TEST_SUITE_P(All, PositionMasks,
                          ::testing::Values(Variant{"score_rows", Isa::avx2}, Variant{"online", Isa::avx2},
                                            Variant{"score_rows", Isa::avx512}, Variant{"online", Isa::avx512}),
-                         [](const auto& info) { return fmt::format("{}_{}", info.param.form, to_string(info.param.isa)); });
+                         [](const auto& info) {
+                           return fmt::format("{}_{}", info.param.form, to_string(info.param.isa));
+                         });
 
 TEST_P(PositionMasks, AtManyShapes) {
   for (const auto& mask : {causal, causal_with_past, window, future, padded})
     for (const char* fill : {"-3.4028235e+38", "-inf", "-10000.0"}) {
       const Graph graph = masked_attention(mask(fill));
       const CompiledSubgraph subgraph = compiled(graph);
-      for (const auto& [s, t] : {std::pair<int, int>{1, 1}, {1, 70}, {7, 7}, {23, 23}, {24, 29}, {47, 48}, {48, 48}, {49, 49},
-                                 {60, 10}, {97, 97}, {97, 300}, {145, 145}}) {
+      for (const auto& [s, t] : {std::pair<int, int>{1, 1},
+                                 {1, 70},
+                                 {7, 7},
+                                 {23, 23},
+                                 {24, 29},
+                                 {47, 48},
+                                 {48, 48},
+                                 {49, 49},
+                                 {60, 10},
+                                 {97, 97},
+                                 {97, 300},
+                                 {145, 145}}) {
         SCOPED_TRACE(fmt::format("{} S={} T={}", mask(fill), s, t));
         const auto inputs = random_inputs(graph, {{"B", 2}, {"S", s}, {"T", t}}, 3);
         // Additive masks of little numbers round the scores.
@@ -129,7 +141,9 @@ class RowsWithoutKeys : public PositionMasks {
 INSTANTIATE_TEST_SUITE_P(All, RowsWithoutKeys,
                          ::testing::Values(Variant{"score_rows", Isa::avx2}, Variant{"online", Isa::avx2},
                                            Variant{"score_rows", Isa::avx512}, Variant{"online", Isa::avx512}),
-                         [](const auto& info) { return fmt::format("{}_{}", info.param.form, to_string(info.param.isa)); });
+                         [](const auto& info) {
+                           return fmt::format("{}_{}", info.param.form, to_string(info.param.isa));
+                         });
 
 TEST_P(RowsWithoutKeys, LowestGivesTheAverageOfAllKeys) {
   const Graph graph = masked_attention(padded("-3.4028235e+38"));
@@ -139,7 +153,8 @@ TEST_P(RowsWithoutKeys, LowestGivesTheAverageOfAllKeys) {
     for (std::int64_t d = 0; d < kSize; ++d) {
       double sum = 0;
       for (std::int64_t k = 0; k < kLength; ++k) sum += inputs[2].at((h * kLength + k) * kSize + d);
-      for (std::int64_t q = 0; q < kHidden; ++q) ASSERT_NEAR(actual.at((h * kLength + q) * kSize + d), sum / kLength, 1e-5);
+      for (std::int64_t q = 0; q < kHidden; ++q)
+        ASSERT_NEAR(actual.at((h * kLength + q) * kSize + d), sum / kLength, 1e-5);
     }
   expect_right(graph, inputs);
 }

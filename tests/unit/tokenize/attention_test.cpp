@@ -236,14 +236,16 @@ TEST(TokenizeAttention, QueriesThatAreTheKeysAreTwoInputs) {
 
 /// Queries and keys of [B,2,S,8] and [B,2,P+S,8], scores and a mask that `lines` make of them.
 std::string with_mask(const std::string& inputs, const std::string& lines) {
-  return "graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,P+S], %v: f32[B,2,P+S,8], %past: f32[P]" + inputs + R"() {
+  return "graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,P+S], %v: f32[B,2,P+S,8], %past: f32[P]" +
+         inputs + R"() {
     %S = known i64[] {S}
     %P = known i64[] {P}
     %T = known i64[] {P+S}
     %i = range 0, %S, 1
     %j = range 0, %T, 1
     %0 = matmul %q, %k
-)" + lines + R"(
+)" + lines +
+         R"(
     %p = softmax %1, axis=3
     %o = matmul %p, %v
     return %o
@@ -288,7 +290,8 @@ TEST(TokenizeAttention, MasksWithMatricesAreComputedOutside) {
 }
 
 TEST(TokenizeAttention, CausalMasksOfMergedBatches) {
-  const auto t = run(R"(graph @g(%q: f32[6*B,S,8], %k: f32[6*B,8,S], %v: f32[6*B,S,8], %batch: f32[B]) {
+  const auto t =
+      run(R"(graph @g(%q: f32[6*B,S,8], %k: f32[6*B,8,S], %v: f32[6*B,S,8], %batch: f32[B]) {
     %S = known i64[] {S}
     %i = range 0, %S, 1
     %0 = matmul %q, %k
@@ -312,14 +315,16 @@ TEST(TokenizeAttention, ConstantTrianglesAreComputedInside) {
   for (const char* mask : {"%m = where %c, 0.0, -inf\n %1 = add %0, %m",
                            "%n = not %c\n %b = and %n, %padding\n %1 = where %b, -1e9, %0",
                            "%m = where %c, -1.5, 0.0\n %1 = add %0, %m"}) {
-    const auto t = run(R"(graph @g(%q: f32[B,2,12,8], %k: f32[B,2,8,15], %v: f32[B,2,15,8], %padding: bool[15]) {
+    const auto t = run(
+        R"(graph @g(%q: f32[B,2,12,8], %k: f32[B,2,8,15], %v: f32[B,2,15,8], %padding: bool[15]) {
     %i = range 0, 12, 1
     %i3 = add %i, 3
     %i2 = unsqueeze %i3, axes=[0,2]
     %j = range 0, 15, 1
     %c = less_equal %j, %i2
     %0 = matmul %q, %k
-)" + std::string(mask) + R"(
+)" + std::string(mask) +
+        R"(
     %p = softmax %1, axis=3
     %o = matmul %p, %v
     return %o
