@@ -8,7 +8,6 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"fuse_loops", "neighbouring loops over one variable become one", fuse_loops, false});
   p.add({"hoist_invariants", "what does not change in a loop moves in front of it", hoist_invariants, false});
   p.add({"share_loads", "one load of an element serves all that follow", share_loads, false});
-  p.add({"sink_values", "values stand behind loops that do not read them", sink_values, false});
   p.add({"skip_masked_keys", "key loops end (and begin) with what a causal mask or a window leaves",
          [schedule](LinearIR& ir) { return skip_masked_keys(ir, schedule); }, false});
   p.add({"rewrite_online_softmax", "blocks of keys with a running maximum and sum, where the schedule says so",

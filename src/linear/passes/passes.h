@@ -12,7 +12,6 @@ namespace burin::linear {
 bool fuse_loops(LinearIR& ir);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
-bool sink_values(LinearIR& ir);
 bool pack_constants(LinearIR& ir);
 bool isolate_transposes(LinearIR& ir);
 bool skip_masked_keys(LinearIR& ir, const Schedule& schedule);

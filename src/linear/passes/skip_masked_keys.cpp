@@ -182,10 +182,15 @@ class MaskedKeys {
     return false;
   }
 
-  bool is_exponential_of_scores(const Expression& e) const {
-    if (!is_exponential(e.op)) return false;
-    const Expression* shifted = definitions_.of(e.in[0]);
-    return shifted != nullptr && shifted->op == Op::sub && shifted->in[0] == scores_ && shifted->in[1] == maximum_;
+  bool is_exponential_of_scores(const Expression& e) const { return is_exponential(e.op) && is_shifted(e.in[0]); }
+
+  /// score - maximum, perhaps times a positive number.
+  bool is_shifted(ValueId v) const {
+    const Expression* e = definitions_.of(v);
+    if (e == nullptr) return false;
+    if (e->op == Op::sub) return e->in[0] == scores_ && e->in[1] == maximum_;
+    const Expression* factor = e->op == Op::mul ? definitions_.of(e->in[1]) : nullptr;
+    return factor != nullptr && factor->op == Op::fill && factor->imm >= 1 && is_shifted(e->in[0]);
   }
 
   /// 0 where the probability is.
