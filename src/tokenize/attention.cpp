@@ -163,6 +163,9 @@ class AttentionBuilder {
     return finish(product.outputs[0], result);
   }
 
+  /// Of a mask that the body computes.
+  const std::set<NodeId>& mask_nodes() const { return mask_nodes_; }
+
  private:
   const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
 
@@ -328,6 +331,7 @@ class AttentionBuilder {
       const auto seen = see_leaf(mask, full);
       return carver_.import(seen->source, seen->view);
     }
+    mask_nodes_.insert(mask.node);
     std::vector<ValueId> operands;
     for (const PositionMask& operand : mask.operands)
       operands.push_back(import_mask(operand, full));
@@ -445,14 +449,15 @@ class AttentionBuilder {
 
   Graph& graph_;
   const AttentionMatch& match_;
+  std::set<NodeId> mask_nodes_;
   Carver carver_;
   Shape scores_shape_;
   BatchParts parts_;
   std::map<ValueId, ValueId> values_;  ///< of the middle: outside -> in the body
 };
 
-std::vector<NodeId> all_nodes(const AttentionMatch& match) {
-  std::set<NodeId> nodes(match.middle.begin(), match.middle.end());
+std::vector<NodeId> all_nodes(const AttentionMatch& match, std::set<NodeId> nodes) {
+  nodes.insert(match.middle.begin(), match.middle.end());
   for (const auto* part : {&match.query.chain, &match.key.chain, &match.value.chain, &match.behind})
     nodes.insert(part->begin(), part->end());
   nodes.insert({match.query_key, match.probability_value});
@@ -466,8 +471,10 @@ void carve_attention(Graph& graph, NodeId softmax, TokenizeReport& report) {
     candidate = {name_of(graph, match.query_key), name_of(graph, softmax),
                  name_of(graph, match.probability_value)};
     const std::string name = fmt::format("sdpa_{}", report.attentions_carved);
-    const NodeId node = AttentionBuilder(graph, match, name).build();
-    report.subgraphs.push_back({name, "sdpa", names_of_erased(graph, all_nodes(match)), node});
+    AttentionBuilder builder(graph, match, name);
+    const NodeId node = builder.build();
+    report.subgraphs.push_back(
+        {name, "sdpa", names_of_erased(graph, all_nodes(match, builder.mask_nodes())), node});
     ++report.attentions_carved;
   } catch (const Refusal& refusal) {
     report.rejected.push_back({candidate, refusal.reason});

@@ -11,10 +11,26 @@ namespace {
 /// Larger ones are no masks.
 constexpr std::size_t kMaxOperations = 32;
 
-/// What kernels compute with integers as exactly as in integers, as long as these are small.
-bool is_integer_op(OpKind op) {
-  return op == OpKind::Add || op == OpKind::Sub || op == OpKind::Neg || op == OpKind::Abs ||
-         op == OpKind::Min || op == OpKind::Max || op == OpKind::Where || op == OpKind::Cast;
+/// Cheap enough to be computed by each attention and head. Sums are all that is done to integers:
+/// kernels compute these as exactly as in integers, as long as they are small.
+bool is_cheap(OpKind op, bool on_integers) {
+  switch (op) {
+    case OpKind::Add:
+    case OpKind::Sub:
+    case OpKind::Neg:
+    case OpKind::Abs:
+    case OpKind::Min:
+    case OpKind::Max:
+    case OpKind::Where:
+    case OpKind::Cast: return true;
+    case OpKind::Mul:
+    case OpKind::Div:
+    case OpKind::And:
+    case OpKind::Or:
+    case OpKind::Xor:
+    case OpKind::Not: return !on_integers;
+    default: return info(op).category == OpCategory::compare;
+  }
 }
 
 /// The same dimensions, but for ones in front.
@@ -115,10 +131,12 @@ class Matcher {
   }
 
   bool is_computed(const Node& node) const {
-    if (!is_elementwise(node.op) || node.op == OpKind::Mod) return false;
     const Value& out = graph_.value(node.outputs[0]);
-    if (is_f32_or_bool(out)) return true;
-    return !is_float(out.precision) && is_integer_op(node.op);
+    const bool is_integer = !is_f32_or_bool(out);
+    if (is_integer && is_float(out.precision)) return false;
+    const bool rounds =
+        node.op == OpKind::Cast && is_integer && is_float(graph_.value(node.inputs[0]).precision);
+    return is_cheap(node.op, is_integer) && !rounds;
   }
 
   /// What is done to the result's dimensions can as well be done to the operand's.

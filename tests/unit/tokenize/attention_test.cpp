@@ -263,6 +263,9 @@ TEST(TokenizeAttention, CausalMasksAreComputedInside) {
   ASSERT_EQ(t.report.attentions_carved, 1);
   EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [B,2,P + S,8]");
   EXPECT_NE(operations(body(t)).find("less_equal"), std::string::npos) << operations(body(t));
+  const auto& nodes = t.report.subgraphs[0].nodes;
+  EXPECT_NE(std::find(nodes.begin(), nodes.end(), "c"), nodes.end())
+      << "the report tells of the mask's nodes";
 }
 
 TEST(TokenizeAttention, PaddingEntersBesideACausalMask) {
@@ -287,6 +290,25 @@ TEST(TokenizeAttention, MasksWithMatricesAreComputedOutside) {
   ASSERT_EQ(t.report.attentions_carved, 1);
   EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [S,P + S] [B,2,P + S,8]");
   EXPECT_EQ(operations(body(t)).find("range"), std::string::npos);
+}
+
+/// Dear operations are done once, and a rounded number is no position.
+TEST(TokenizeAttention, OtherFunctionsOfPositionsAreComputedOutside) {
+  for (const char* lines : {R"(
+    %d = sub %j, %i2
+    %f = cast %d, to="f32"
+    %m = exp %f
+    %1 = add %0, %m)",
+                            R"(
+    %f = cast %i2, to="f32"
+    %h = mul %f, 0.5
+    %n = cast %h, to="i64"
+    %c = less %j, %n
+    %1 = where %c, %0, -inf)"}) {
+    const auto t = run(with_mask("", std::string("%i2 = unsqueeze %i, axes=[1]\n") + lines));
+    ASSERT_EQ(t.report.attentions_carved, 1);
+    EXPECT_EQ(operations(body(t)).find("range"), std::string::npos);
+  }
 }
 
 TEST(TokenizeAttention, CausalMasksOfMergedBatches) {
