@@ -397,7 +397,7 @@ class AttentionGenerator : Builder {
       return *binary(random_.chance(0.5) ? OpKind::Add : OpKind::Mul, x, input("pos", shape));
     }
     extreme_ = true;
-    if (mask_.find("QK") != std::string::npos && random_.chance(0.5)) return position_mask(x);
+    if (mask_.find("QK") != std::string::npos && random_.chance(0.5)) return position_mask(x, last);
     if (random_.chance(0.3)) {
       feature("mask_kind", "boolean");
       const ValueId m = graph().add_input(fresh_name("mask_bool"), Precision::boolean, shape);
@@ -444,18 +444,21 @@ class AttentionGenerator : Builder {
     return op(OpKind::And, {op(OpKind::Greater, {key, first}), seen});
   }
 
-  Known position_mask(const Known& x) {
+  /// A row may see nothing. What follows the mask then works on the fill, of which a large one would have to be a
+  /// number of f32 still: the maximum is one, read from memory or not.
+  Known position_mask(const Known& x, bool last) {
     ValueId seen = visible();
     if (random_.chance(0.3)) {
       feature("padding", "yes");
       seen = op(OpKind::And, {seen, graph().add_input(fresh_name("mask_bool"), Precision::boolean, {keys_})});
     }
-    // What is added to small scores keeps nothing of them; a choice may be of any number.
+    // What is added keeps nothing of small scores; a choice may be of any number.
     if (random_.chance(0.5)) {
-      const Known fill = scalar(random_.chance(0.6) ? -3.4028234663852886e38 : -INFINITY);
+      const Known fill = scalar(last && random_.chance(0.6) ? -3.4028234663852886e38 : -INFINITY);
       return apply(OpKind::Add, {x.id, op(OpKind::Where, {seen, scalar(0).id, fill.id})}, x.low, x.high, x.error);
     }
-    const Known fill = scalar(random_.pick<double>({-1e4, -1e9, -3.4028234663852886e38, -INFINITY}));
+    const Known fill = scalar(last ? random_.pick<double>({-1e4, -1e9, -3.4028234663852886e38, -INFINITY})
+                                   : random_.pick<double>({-1e4, -INFINITY}));
     return apply(OpKind::Where, {seen, x.id, fill.id}, x.low, x.high, x.error);
   }
 
