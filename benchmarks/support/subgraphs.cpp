@@ -1,6 +1,7 @@
 #include "benchmarks/support/subgraphs.h"
 
 #include <cmath>
+#include <limits>
 #include <random>
 
 #include "burin/error.h"
@@ -24,6 +25,16 @@ ValueId chain_op(GraphBuilder& b, const std::string& name, ValueId x) {
   throw Error("unknown operation of a chain: " + name);
 }
 
+/// 0 where the key is no later than the query, else the lowest float; [S, S], from the shape of [B, S, H, D].
+ValueId causal_mask(GraphBuilder& b, ValueId q) {
+  const auto integer = [&](std::int64_t value) { return b.constant(Tensor::scalar(Precision::i64, static_cast<double>(value))); };
+  const ValueId length = b.op(OpKind::Shape, {q}, {{"start", std::int64_t{1}}, {"end", std::int64_t{2}}});
+  const ValueId limit = b.op(OpKind::Squeeze, {length}, {{"axes", Ints{0}}});
+  const ValueId positions = b.op(OpKind::Range, {integer(0), limit, integer(1)});
+  const ValueId visible = b.op(OpKind::LessOrEqual, {positions, b.op(OpKind::Unsqueeze, {positions}, {{"axes", Ints{1}}})});
+  return b.op(OpKind::Where, {visible, b.scalar(0), b.scalar(std::numeric_limits<float>::lowest())});
+}
+
 Tensor random_tensor(const Dims& dims, std::mt19937_64& random) {
   Tensor t = Tensor::zeros(Precision::f32, dims);
   std::normal_distribution<float> normal;
@@ -43,6 +54,7 @@ const char* to_string(Mask mask) {
     case Mask::key: return "key";
     case Mask::full: return "full";
     case Mask::head: return "head";
+    case Mask::causal: return "causal";
   }
   throw Error("unknown mask");
 }
@@ -67,7 +79,9 @@ Graph attention(const AttentionShape& s, Mask mask, bool dynamic, const std::vec
   ValueId x = b.op(OpKind::MatMul, {queries, transposed_keys});
   x = b.op(OpKind::Mul, {x, b.scalar(1.0F / std::sqrt(static_cast<float>(s.head_size)))});
   for (const std::string& name : chain) x = chain_op(b, name, x);
-  if (mask != Mask::none) {
+  if (mask == Mask::causal) {
+    x = b.op(OpKind::Add, {x, causal_mask(b, q)});
+  } else if (mask != Mask::none) {
     const Shape mask_shape = {batch, mask == Mask::head ? s.heads : 1,
                               mask == Mask::key ? Expr(1) : sequence, keys};
     x = b.op(OpKind::Add, {x, b.input("mask", Precision::f32, mask_shape)});
@@ -75,7 +89,9 @@ Graph attention(const AttentionShape& s, Mask mask, bool dynamic, const std::vec
   x = b.op(OpKind::Softmax, {x}, {{"axis", std::int64_t{3}}});
   x = b.op(OpKind::MatMul, {x, values});
   b.output(transpose(b, x, {0, 2, 1, 3}));
-  return b.build();
+  Graph graph = b.build();
+  canonicalize(graph);
+  return graph;
 }
 
 std::map<std::string, std::int64_t> attention_symbols(const AttentionShape& s) {

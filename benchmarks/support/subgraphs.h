@@ -20,9 +20,10 @@ struct AttentionShape {
 inline constexpr std::array<AttentionShape, 6> kAttentionShapes = {
     {{1, 32, 12, 64}, {1, 128, 12, 64}, {1, 384, 12, 64}, {1, 1024, 10, 64}, {1, 1500, 20, 64}, {1, 4096, 8, 40}}};
 
-/// What is added to the scores: nothing, [B, 1, 1, keys], [B, 1, S, keys], [B, H, S, keys].
-enum class Mask : std::uint8_t { none, key, full, head };
-inline constexpr std::array kMasks = {Mask::none, Mask::key, Mask::full, Mask::head};
+/// What is added to the scores: nothing, [B, 1, 1, keys], [B, 1, S, keys], [B, H, S, keys], or what is computed from
+/// positions.
+enum class Mask : std::uint8_t { none, key, full, head, causal };
+inline constexpr std::array kMasks = {Mask::none, Mask::key, Mask::full, Mask::head, Mask::causal};
 const char* to_string(Mask mask);
 
 /// Scaled dot-product attention. Dynamic: batch, sequence and number of keys are symbols (one

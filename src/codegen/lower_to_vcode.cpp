@@ -173,7 +173,7 @@ class PhaseEmitter {
       }
       const Loop& loop = *item.loop;
       for (const PointerKey& key : required_inside(loop))
-        keys.insert(key_of(key.first, key.second.substitute({{loop.var, loop.begin}})));
+        if (!is_made_anew(loop, key)) keys.insert(key_of(key.first, key.second.substitute({{loop.var, loop.begin}})));
     }
     return keys;
   }
@@ -183,6 +183,10 @@ class PhaseEmitter {
     for (const Loop::Version& v : loop.versions) keys.merge(required(v.body));
     return keys;
   }
+
+  /// Bounds inside of a loop with a condition depend on its variable in any way; it seldom runs twice: addresses with the
+  /// variable are computed in each iteration.
+  static bool is_made_anew(const Loop& loop, const PointerKey& key) { return loop.condition && key.second.uses(loop.var); }
 
   VReg pointer(const Pointers& pointers, const PointerKey& key) const {
     auto it = pointers.find(key);
@@ -219,7 +223,7 @@ class PhaseEmitter {
     Pointers pointers = outer_pointers;
     std::vector<Moving> moving;
     for (const PointerKey& key : required_inside(loop)) {
-      if (!key.second.uses(loop.var)) continue;
+      if (!key.second.uses(loop.var) || is_made_anew(loop, key)) continue;
       const auto coefficient = key.second.coefficient(loop.var);
       if (!coefficient || linear::uses_loop_variable(*coefficient))
         throw Error(fmt::format("index {} is not linear in {}", key.second.to_string(), loop.var));
@@ -233,7 +237,7 @@ class PhaseEmitter {
     const VReg variable = b_.op(VOp::mov64, {reg(index_.evaluate(loop.begin))});
     index_.set_variable(loop.var, variable);
     const std::optional<std::int64_t> extent = (loop.end - loop.begin).as_constant();
-    if (linear::is_block_loop(loop))
+    if (linear::is_block_loop(loop) || loop.condition)
       emit_blocks(loop, outer, pointers, moving, variable);
     else if (extent)
       emit_counted_versions(loop, outer, pointers, moving, variable, *extent);
@@ -242,19 +246,42 @@ class PhaseEmitter {
   }
 
   /// Blocks of `step` elements, the last one shorter; what a block holds is the affair of the loops inside.
-  void emit_blocks(const Loop& loop, const Tile& tile, const Pointers& pointers, const std::vector<Moving>& moving, VReg variable) {
+  void emit_blocks(const Loop& loop, const Tile& tile, const Pointers& outer_pointers, const std::vector<Moving>& moving, VReg variable) {
     const Loop::Version& v = loop.versions.front();
+    Pointers pointers = outer_pointers;
     const VReg left = b_.op(VOp::mov64, {reg(index_.evaluate(loop.end - loop.begin))});
-    while_any_left(v, pointers, moving, variable, left, [&] { return tile; });
+    const auto begin_iteration = [&] {
+      for (const PointerKey& key : required_inside(loop))
+        if (is_made_anew(loop, key)) pointers[key] = address(key);
+      return tile;
+    };
+    const std::uint32_t end = b_.new_label();
+    while_any_left(v, pointers, moving, variable, left, begin_iteration, [&] {
+      if (loop.condition) leave_unless(*loop.condition, end);
+    });
+    b_.label(end);
   }
 
-  template <typename MakeTile>
+  void leave_unless(const Loop::Condition& condition, std::uint32_t end) {
+    const std::uint32_t go_on = b_.new_label();
+    const ValueRegisters& value = values_.at(condition.value);
+    for (const VReg x : value.registers) {
+      const VReg any = b_.op(VOp::mask_any, {reg(b_.compare(Cond::le, x, constant(static_cast<float>(condition.at_most))))});
+      b_.jump_if(Cond::ne, any, immediate(0), go_on);
+    }
+    b_.jump(end);
+    b_.label(go_on);
+  }
+
+  template <typename MakeTile, typename AtEnd>
   void while_any_left(const Loop::Version& v, const Pointers& pointers, const std::vector<Moving>& moving, VReg variable,
-                      VReg left, MakeTile&& tile) {
+                      VReg left, MakeTile&& tile, AtEnd&& at_end) {
     const std::uint32_t top = b_.new_label(), next = b_.new_label();
     b_.jump_if(Cond::le, left, immediate(0), next);
     b_.label(top);
-    emit_block(v.body, tile(), pointers);
+    const Tile now = tile();
+    emit_block(v.body, now, pointers);
+    at_end();
     step(moving, variable, v.step);
     b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
     b_.jump_if(Cond::gt, left, immediate(0), top);
@@ -311,7 +338,7 @@ class PhaseEmitter {
 
   void emit_partial_version(const Loop& loop, const Loop::Version& v, const Tile& outer, const Pointers& pointers,
                             const std::vector<Moving>& moving, VReg variable, VReg left) {
-    while_any_left(v, pointers, moving, variable, left, [&] { return partial_tile(loop, v, outer, left); });
+    while_any_left(v, pointers, moving, variable, left, [&] { return partial_tile(loop, v, outer, left); }, [] {});
   }
 
   static std::int64_t alignment(const Block& body) {
@@ -365,7 +392,7 @@ class PhaseEmitter {
   std::pair<bool, bool> extent_of(const Expression& e, const Tile& t) const {
     bool rows = false, lanes = false;
     for (ValueId v : e.in) rows |= spans_rows(v, t), lanes |= spans_lanes(v, t);
-    if (linear::is_memory(e)) {
+    if (linear::is_memory(e) || e.op == Op::integer) {
       rows |= t.rows > 1 && e.index.uses(t.row_variable);
       lanes |= !t.lane_variable.empty() && e.index.uses(t.lane_variable);
     }
@@ -436,10 +463,7 @@ class PhaseEmitter {
     if ((row > 0 && !rows) || (vector > 0 && !lanes)) return;
     if (e.op == Op::load) return emit_load(e, t, pointers, row, vector);
     if (e.op == Op::store) return emit_store(e, t, pointers, row, vector);
-    if (e.op == Op::dimension) {
-      slot(e.out, 0, 0) = dimension(e.index);
-      return;
-    }
+    if (e.op == Op::integer) return emit_integer(e, t, row, vector);
     if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e);
     std::vector<Element> in;
     const bool update = info(e.op).kind == linear::OpClass::update;
@@ -467,9 +491,34 @@ class PhaseEmitter {
     slot(e.out, 0, 0) = elementwise_.fold_lanes(e.op, x);
   }
 
-  VReg dimension(const Expr& e) {
-    const VReg integer = b_.op(VOp::splat64, {reg(index_.evaluate(e))});
-    return b_.op(VOp::to_f32, {reg(integer)});
+  /// The tile's first element is converted to f32; the others are a known number away from it.
+  void emit_integer(const Expression& e, const Tile& t, std::int64_t row, std::int64_t vector) {
+    const Expr row_step = step_of(e, t.rows > 1 ? t.row_variable : ""), lane_step = step_of(e, t.lane_variable);
+    const Expr away = row_step * row + lane_step * (vector * target_.lanes());
+    const auto distance = away.as_constant();
+    if (distance && *distance != 0) {
+      slot(e.out, row, vector) = b_.op(VOp::add, {reg(slot(e.out, 0, 0)), constant(static_cast<float>(*distance))});
+      return;
+    }
+    const VReg first = b_.op(VOp::splat64, {reg(index_.evaluate(e.index + away))});
+    slot(e.out, row, vector) = along_lanes(b_.op(VOp::to_f32, {reg(first)}), lane_step);
+  }
+
+  /// x + step * lane
+  VReg along_lanes(VReg x, const Expr& step) {
+    if (step == Expr(0)) return x;
+    const VReg lane = b_.op(VOp::to_f32, {reg(b_.op(VOp::iota, {}))});
+    if (step == Expr(1)) return b_.op(VOp::add, {reg(x), reg(lane)});
+    const VReg factor = b_.op(VOp::to_f32, {reg(b_.op(VOp::splat64, {reg(index_.evaluate(step))}))});
+    return b_.op(VOp::fma, {reg(lane), reg(factor), reg(x)});
+  }
+
+  /// How much the index grows with the variable.
+  Expr step_of(const Expression& e, const std::string& variable) const {
+    if (variable.empty()) return 0;
+    const auto c = e.index.coefficient(variable);
+    if (!c) throw Error(fmt::format("index {} is not linear in {}", e.index.to_string(), variable));
+    return *c;
   }
 
   std::uint32_t origin_of(const Expression& e) {
@@ -508,10 +557,7 @@ class PhaseEmitter {
   }
 
   Expr stride_bytes(const Expression& e, const std::string& variable) const {
-    if (variable.empty() || !e.index.uses(variable)) return 0;
-    const auto c = e.index.coefficient(variable);
-    if (!c) throw Error(fmt::format("index {} is not linear in {}", e.index.to_string(), variable));
-    return *c * element_bytes(e.memory);
+    return step_of(e, variable) * element_bytes(e.memory);
   }
 
   bool is_boolean(const Expression& e) const { return ir_.memory[e.memory].precision == Precision::boolean; }

@@ -31,13 +31,15 @@ bool precision_propagation(Graph& graph);
 bool algebraic_folding(Graph& graph);
 bool common_subexpressions(Graph& graph);
 bool dead_code(Graph& graph);
+bool own_positions(Graph& graph);
 bool own_results(Graph& graph);
 
 }  // namespace dataflow
 
 /// All passes in order. What comes out of it holds only: element-wise operations, ReduceSum,
 /// ReduceMean, ReduceMax and ReduceMin over the last axis with keepdims=1, Brgemm, and views
-/// (Transpose, Squeeze, Unsqueeze, Repeat, and Expand where the body came with one). Each output is
+/// (Transpose, Squeeze, Unsqueeze, Repeat, and Expand where the body came with one), and positions
+/// (Range and what is computed of it), each read once. Each output is
 /// made by a node of its own.
 PassPipeline<Graph> dataflow_pipeline();
 

@@ -57,6 +57,22 @@ bool depends_on_brgemm(const Graph& graph, ValueId value) {
   return false;
 }
 
+/// Something on the way from the Brgemm to the value may be the lowest float, as masks have it.
+bool may_hold_masks(const Graph& graph, ValueId value) {
+  constexpr double kOrdinary = 1e30;
+  const auto is_ordinary = [&](ValueId id) {
+    const auto number = scalar(graph, id);
+    return number && std::abs(*number) < kOrdinary;
+  };
+  const NodeId producer = graph.value(value).producer;
+  if (producer == kNone) return true;
+  const Node& node = graph.node(producer);
+  return node.op != OpKind::Brgemm &&
+         std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+           return input != kNone && !is_ordinary(input) && may_hold_masks(graph, input);
+         });
+}
+
 /// Multiplies a sum of terms by log2(e) without a multiplication for each element of the scores.
 class Folder {
  public:
@@ -120,22 +136,28 @@ class Folder {
     return first || second;
   }
 
-  /// A product of scores, or one that does not become larger: no overflow that was not there
-  /// before.
+  /// A product of unmasked scores, or one that does not become larger: no overflow that was not
+  /// there before.
   bool factor_is_safe(ValueId value) const {
     const auto scaled = as_scaled(graph_, value);
     if (!scaled) return false;
-    if (depends_on_brgemm(graph_, scaled->value)) return true;
+    if (!may_hold_masks(graph_, scaled->value)) return true;
     const auto factor = scalar(graph_, scaled->factor);
     return factor && std::abs(*factor) * kLog2E <= 1;
   }
 
   ValueId fold_part(ValueId value) { return folds(value, false) ? fold(value) : guarded(value); }
 
-  /// max(term * log2(e), min(term, lowest)), at once for a constant.
+  /// max(term * log2(e), min(term, lowest)), at once for a constant or a choice of two.
   ValueId guarded(ValueId term) {
     if (graph_.is_constant(term))
       return graph_.add_constant("", scaled_constant(*graph_.value(term).constant));
+    if (const Node* choice = made_by(graph_, term, OpKind::Where);
+        choice != nullptr && graph_.is_constant(choice->inputs[1]) &&
+        graph_.is_constant(choice->inputs[2])) {
+      const std::vector<ValueId> in = choice->inputs;
+      return graph_.add_op(OpKind::Where, "", {in[0], guarded(in[1]), guarded(in[2])});
+    }
     const ValueId product = binary(graph_, OpKind::Mul, term, log2e());
     const ValueId limit = binary(graph_, OpKind::Min, term, add_scalar(graph_, -kLargest));
     return binary(graph_, OpKind::Max, product, limit);

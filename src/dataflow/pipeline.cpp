@@ -46,6 +46,7 @@ PassPipeline<Graph> dataflow_pipeline() {
   p.add({"late_algebraic_folding", "identities of algebra, once more", algebraic_folding});
   p.add({"common_subexpressions", "what is equal is computed once", common_subexpressions});
   p.add({"dead_code", "what nobody reads goes away", dead_code, required});
+  p.add({"own_positions", "positions of queries are not those of keys", own_positions, required});
   p.add({"own_results", "each output is made by a node, and stands once", own_results, required});
   return p;
 }

@@ -85,7 +85,7 @@ class AxisAnalysis {
   AxisMap run() {
     for (ValueId input : graph_.inputs) fresh_dims(input);
     for (ValueId v = 0; v < graph_.value_count(); ++v)
-      if (graph_.is_constant(v)) fresh_dims(v);
+      if (graph_.is_constant(v) || is_known_integer(v)) fresh_dims(v);
     for (NodeId id : graph_.order()) visit(id);
     compact();
     for (NodeId id : graph_.order()) {
@@ -96,6 +96,11 @@ class AxisAnalysis {
   }
 
  private:
+  bool is_known_integer(ValueId v) const {
+    const Value& value = graph_.value(v);
+    return value.producer == kNone && value.elements && value.elements->size() == 1;
+  }
+
   void fresh_dims(ValueId v) {
     const Shape& shape = graph_.value(v).shape;
     map_.dims[v].resize(shape.size());
@@ -125,6 +130,7 @@ class AxisAnalysis {
         case OpKind::Squeeze: return regroup_unit_dims(node);
         case OpKind::Expand: return expand(node);
         case OpKind::Repeat: return repeat(node);
+        case OpKind::Range: return fresh_dims(node.outputs[0]);
         default: throw Error(fmt::format("{} is no operation of one iteration space", info(node.op).name));
       }
     } catch (const Error& e) {

@@ -57,6 +57,8 @@ const PassPipeline<Graph>& canonicalization() {
     p.add({"merge_movements", "Reshape, Transpose, Expand behind their like", merge_movements});
     p.add({"find_transposes", "Transpose of merged dimensions", find_transposes});
     p.add({"splats_to_expands", "ConstantOfShape as Expand", splats_to_expands});
+    p.add({"triangles_to_comparisons", "Trilu of a splat compares positions",
+           triangles_to_comparisons});
     p.add({"decide_comparisons", "comparisons that are always true or false", decide_comparisons});
     p.add({"sink_expands", "element-wise operations before Expand", sink_expands});
     p.add({"fold_constants", "nodes over constants", fold_constants});

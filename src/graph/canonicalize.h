@@ -63,6 +63,13 @@ bool find_transposes(Graph& graph);
 /// A ConstantOfShape is an Expand of a scalar constant: one kind of splat for all that follows.
 bool splats_to_expands(Graph& graph);
 
+/// A triangle of one number, as masks are made of, is a comparison of positions:
+///
+///     %1 = expand 1, [S, S]             ->   %2 = unsqueeze (range 0, S, 1), axes=[1]
+///     %2 = trilu %1, upper=0                 %3 = less_equal (range 0, S, 1), %2
+///                                            %4 = where %3, 1, 0
+bool triangles_to_comparisons(Graph& graph);
+
 /// Comparisons of integers whose result is always the same are splats, such as the bound of a mask
 /// that hides nothing:
 ///

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "burin/error.h"
 #include "linear/dependence.h"
@@ -21,6 +22,14 @@ void add_effects(const Expression& e, Effects& out) {
 template <typename T>
 bool meet(const std::set<T>& a, const std::set<T>& b) {
   return std::any_of(a.begin(), a.end(), [&](const T& x) { return b.count(x) != 0; });
+}
+
+/// The expression, and where it is the least (or the largest) of several, each of them.
+std::vector<Expr> operands(const Expr& e, Expr::Function function) {
+  std::vector<Expr> out = {e};
+  if (const Expr::Node::Atom* atom = Expr::Node::lone_function(e, function))
+    for (const Expr& argument : atom->arguments) std::ranges::move(operands(argument, function), std::back_inserter(out));
+  return out;
 }
 
 void visit_blocks(Block& block, Path& path, const std::function<void(Block&, const Path&)>& f) {
@@ -46,6 +55,9 @@ std::vector<std::set<std::string>> dependences(const LinearIR& ir) {
 Effects effects(const Block& block) {
   Effects out;
   for_each_expression(block, [&](const Expression& e) { add_effects(e, out); });
+  for_each_loop(block, [&](const Loop& loop) {
+    if (loop.condition) out.reads.insert(loop.condition->value);
+  });
   return out;
 }
 
@@ -55,8 +67,14 @@ Effects effects(const Item& item) {
     add_effects(item.expression, out);
     return out;
   }
-  for (const Loop::Version& v : item.loop->versions)
-    for_each_expression(v.body, [&](const Expression& e) { add_effects(e, out); });
+  if (item.loop->condition) out.reads.insert(item.loop->condition->value);
+  for (const Loop::Version& v : item.loop->versions) {
+    const Effects inside = effects(v.body);
+    out.reads.insert(inside.reads.begin(), inside.reads.end());
+    out.writes.insert(inside.writes.begin(), inside.writes.end());
+    out.loads.insert(inside.loads.begin(), inside.loads.end());
+    out.stores.insert(inside.stores.begin(), inside.stores.end());
+  }
   return out;
 }
 
@@ -97,13 +115,9 @@ bool uses_loop_variable(const Expr& e) {
 Expr extent_bound(const Loop& loop) {
   const Expr exact = loop.end - loop.begin;
   if (!uses_loop_variable(exact)) return exact;
-  const auto& terms = loop.end.node().terms;
-  if (terms.size() == 1 && terms[0].coefficient == 1 && terms[0].factors.size() == 1 && terms[0].factors[0].power == 1) {
-    const Expr::Node::Atom& atom = terms[0].factors[0].atom;
-    if (!atom.is_symbol() && atom.function == Expr::Function::min)
-      for (const Expr& argument : atom.arguments)
-        if (!uses_loop_variable(argument - loop.begin)) return argument - loop.begin;
-  }
+  for (const Expr& begin : operands(loop.begin, Expr::Function::max))
+    for (const Expr& end : operands(loop.end, Expr::Function::min))
+      if (!uses_loop_variable(end - begin)) return end - begin;
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }
 

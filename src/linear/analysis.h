@@ -40,7 +40,7 @@ struct Path {
 void for_each_block(Block& root, const std::function<void(Block&, const Path&)>& f);
 
 /// The loop's number of elements, as an expression free of loop variables that is at least as large: where the end is
-/// min(begin + c, e), c. Throws burin::Error where none is found.
+/// min(begin + c, e), c; where the begin is max(0, b), the end. Throws burin::Error where none is found.
 Expr extent_bound(const Loop& loop);
 
 bool uses_loop_variable(const Expr& e);

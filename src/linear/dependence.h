@@ -21,7 +21,7 @@ enum class LoopKind : std::uint8_t {
 /// Which loop variables each value varies over, and what kind of loop each is.
 ///
 /// A value varies over
-///   load, dimension   the loop variables in its index
+///   load, integer     the loop variables in its index
 ///   fill              `over`, and those variables of enclosing loops without tiles over which what is folded into
 ///                     it varies (so that each iteration's result is a value of its own)
 ///   value operations  what any operand varies over

@@ -56,7 +56,7 @@ Function function_of(Op op) {
     case Op::load: return nullptr;
     case Op::store: return nullptr;
     case Op::fill: return F(imm);
-    case Op::dimension: return nullptr;
+    case Op::integer: return nullptr;
     case Op::assign: return F(b);
     case Op::abs: return F(std::fabs(a));
     case Op::neg: return F(-a);
@@ -715,11 +715,23 @@ class Interpreter {
         if (loop.is_work_item) ++work_item_;
         for (const ValueId v : loop.versions[i].homed) ++cells_[v].iteration;
         run(loop.versions[i].body);
+        if (loop.loop->condition && !goes_on(*loop.loop->condition)) {
+          range.is_active = false;
+          return;
+        }
       }
     }
     range.is_active = false;
     unit_ = unit;
     if (at < end) fail("loop {}: its versions leave out the elements from {} to {}", loop.loop->var, at, end - 1);
+  }
+
+  /// For all lanes of a tile, or for the one that is interpreted alone: those that need no more may well run again.
+  bool goes_on(const Loop::Condition& condition) const {
+    const Cells& cells = cells_[condition.value];
+    for (std::size_t i = 0; i < cells.values.size(); ++i)
+      if (cells.written[i] == cells.iteration && cells.values[i] <= condition.at_most) return true;
+    return false;
   }
 
   void enter(const Step& step, Space& space) const {
@@ -841,7 +853,7 @@ class Interpreter {
         return each_element(step, space, [&](const Offsets& o) { write(e.out, o[kOut], load(e.memory, o[kElement])); });
       case Op::store:
         return each_element(step, space, [&](const Offsets& o) { store(e.memory, o[kElement], read(e.in[0], o[kFirst])); });
-      case Op::dimension:
+      case Op::integer:
         return each_element(step, space, [&](const Offsets& o) { write(e.out, o[kOut], static_cast<double>(o[kElement])); });
       default: break;
     }

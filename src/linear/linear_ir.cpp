@@ -62,6 +62,7 @@ Loop Loop::clone() const {
   copy.lanes = lanes;
   copy.round = round;
   copy.brgemm = brgemm;
+  copy.condition = condition;
   for (const Version& version : versions)
     copy.versions.push_back({version.step, version.partial, linear::clone(version.body)});
   return copy;

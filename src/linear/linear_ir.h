@@ -67,7 +67,7 @@ struct Expression {
   double imm = 0;                  ///< of fill; of elementwise ops with a parameter (alpha)
   MemoryId memory = kNone;         ///< of load, store
   Expr index;                      ///< of load, store: the element, an Expr over symbols and loop variables.
-                                   ///< of dimension: the value
+                                   ///< of integer: the value
   std::vector<std::string> over;   ///< of fill: loop variables (of enclosing or following sibling loops) that its
                                    ///< tile spans
 };
@@ -100,6 +100,11 @@ struct Loop {
     bool partial = false;  ///< the last iteration may have fewer than `step` elements
     Block body;
   };
+  /// What makes a loop go on: after an iteration, a value of its body is at most a number in some lane.
+  struct Condition {
+    ValueId value = kNone;
+    double at_most = 0;
+  };
   std::string var;  ///< starts with '_': no shape symbol does
   Expr begin, end;  ///< over symbols and outer loop variables
   bool parallel = false;
@@ -108,6 +113,7 @@ struct Loop {
   /// A lane loop that is one product of matrices in memory, for a BRGEMM executor to compute; no code is emitted for it,
   /// so that it has no tile. See linear/brgemm_nest.h.
   bool brgemm = false;
+  std::optional<Condition> condition;  ///< without one it runs to its end
   std::vector<Version> versions;
 
   Block& body() { return versions.front().body; }

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "burin/error.h"
+#include "linear/integer_range.h"
 
 namespace burin::linear {
 namespace {
@@ -79,6 +80,8 @@ Reduction reduction_of(OpKind op) {
     default: return {Op::update_sum, Op::lanes_sum, 0};
   }
 }
+
+bool is_integer(Precision p) { return !is_float(p) && p != Precision::boolean; }
 
 bool is_view(OpKind op) {
   return op == OpKind::Transpose || op == OpKind::Unsqueeze || op == OpKind::Squeeze || op == OpKind::Expand ||
@@ -298,12 +301,16 @@ class Lowering {
     block.emplace_back(std::move(e));
   }
 
-  /// The operand as a value in `block`: loaded, filled, or computed by an earlier nest.
+  /// The operand as a value in `block`: loaded, filled, known from the position, or computed by an earlier nest.
   std::uint32_t operand(Block& block, ValueId v) {
     v = root_of(v);
-    if (auto it = computed_.find(v); it != computed_.end()) return it->second;
     const Value& value = body_.value(v);
+    if (is_integer(value.precision)) keep_exact(v);
+    if (auto it = computed_.find(v); it != computed_.end()) return it->second;
     if (value.constant && value.constant->size() == 1) return emit_fill(block, value.constant->at(0));
+    if (value.producer == burin::kNone && value.elements && value.elements->size() == 1)
+      return emit_integer(block, value.elements->front());
+    if (is_range(v)) return emit_integer(block, position(v));
     const MemoryId memory = value.constant ? constant_memory(v) : memory_.at(v);
     Expression e;
     e.op = Op::load;
@@ -312,11 +319,42 @@ class Lowering {
     return emit(block, std::move(e));
   }
 
+  // ---- positions ----
+
+  bool is_range(ValueId v) const {
+    const NodeId producer = body_.value(v).producer;
+    return producer != burin::kNone && body_.node(producer).op == OpKind::Range;
+  }
+
+  /// start + delta * i, for the element i of a Range.
+  Expr position(ValueId v) const {
+    const Node& node = body_.node(body_.value(v).producer);
+    const auto known = [&](std::size_t i) {
+      const Value& value = body_.value(node.inputs[i]);
+      if (!is_integer(value.precision)) throw Error(fmt::format("node '{}': no kernel for a Range of {}", node.name, to_string(value.precision)));
+      if (value.constant) return Expr(value.constant->int_at(0));
+      if (value.elements) return value.elements->front();
+      throw Error(fmt::format("node '{}': '{}' is not known", node.name, value.name));
+    };
+    return known(0) + known(2) * index_of(v, {Expr(1)});
+  }
+
+  std::uint32_t emit_integer(Block& block, Expr e) {
+    Expression integer;
+    integer.op = Op::integer;
+    integer.index = std::move(e);
+    return emit(block, std::move(integer));
+  }
+
+  void keep_exact(ValueId v) {
+    ir_.facts.assume_at_least(kExactIntegers - integer_bound(body_, v), 0, "integers that f32 holds");
+  }
+
   // ---- operations ----
 
   void lower_node(NodeId id) {
     const Node& node = body_.node(id);
-    if (is_view(node.op)) return;
+    if (is_view(node.op) || node.op == OpKind::Range) return;
     switch (info(node.op).category) {
       case OpCategory::reduce: return lower_reduction(id);
       case OpCategory::matmul: return lower_product(id);
@@ -364,7 +402,7 @@ class Lowering {
     const Precision to = body_.value(node.outputs[0]).precision, from = body_.value(node.inputs[0]).precision;
     if (to == from) return x;
     if (to == Precision::boolean) return emit_op(block, Op::to_bool, {x});
-    if (to == Precision::f32 && from == Precision::boolean) return x;  // 0 and 1 in registers already
+    if (!is_float(from) && (to == Precision::f32 || is_integer(to))) return x;  // a whole number in f32 registers already
     throw Error(fmt::format("node '{}': no kernel for a Cast from {} to {}", node.name, to_string(from), to_string(to)));
   }
 
@@ -399,11 +437,9 @@ class Lowering {
     if (std::any_of(folded.begin(), folded.end(), [&](AxisId a) { return is_lane(a); }))
       value = emit_op(*outer, r.fold_lanes, {value});
     if (node.op == OpKind::ReduceMean) {
-      Expression count;
-      count.op = Op::dimension;
-      count.index = 1;
-      for (AxisId a : folded) count.index *= axes_.axes[a].extent;
-      value = emit_op(*outer, Op::div, {value, emit(*outer, std::move(count))});
+      Expr count = 1;
+      for (AxisId a : folded) count *= axes_.axes[a].extent;
+      value = emit_op(*outer, Op::div, {value, emit_integer(*outer, std::move(count))});
     }
     computed_[node.outputs[0]] = value;
   }

@@ -12,6 +12,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"share_loads", "one load of an element serves all that follow", share_loads, false});
   p.add({"pack_operands", "what many items read is copied first, in the order in which they read it",
          [schedule](LinearIR& ir) { return pack_operands(ir, schedule); }, false});
+  p.add({"skip_masked_keys", "key loops end (and begin) with what a causal mask or a window leaves",
+         [schedule](LinearIR& ir) { return skip_masked_keys(ir, schedule); }, false});
   p.add({"rewrite_online_softmax", "blocks of keys with a running maximum and sum, where the schedule says so",
          [schedule](LinearIR& ir) { return rewrite_online_softmax(ir, schedule); }, false});
   p.add({"pack_constants", "constant matrices lie in memory as blocks of lanes read them", pack_constants, false});

@@ -16,12 +16,13 @@
 //           loop _k in 0..S step 8 partial {              // one version
 //             %x = load %q[in0.s0*_b + in0.s1*_q + _k]
 //             %m = update_max %m, %x
-//             %n = dimension S - _k
+//             %n = integer S - _k
 //             %e = elu %x, alpha=0.5
+//             loop _all in 0..2 while %m <= -0.5 {        // a condition; its loop has one version of step 1
 //             store %out[S*_b + _q], %m
 //     ...
 //
-// White space does not matter, save that a fact, a definition, an offset and a dimension end with their line (the last also at a
+// White space does not matter, save that a fact, a definition, an offset and an integer end with their line (the last also at a
 // brace); // starts a comment.
 
 #include <algorithm>
@@ -153,7 +154,7 @@ class Printer {
     if (e.memory != kNone || op.kind == OpClass::memory)
       text += fmt::format(" {}[{}]", memory(e.memory), e.index.to_string());
     if (e.op == Op::fill) text += " " + number(e.imm);
-    if (e.op == Op::dimension) text += " " + e.index.to_string();
+    if (e.op == Op::integer) text += " " + e.index.to_string();
     const char* separator = op.kind == OpClass::memory ? ", " : " ";
     for (const ValueId in : e.in) {
       text += separator + value(in);
@@ -223,8 +224,8 @@ class Printer {
   }
 
   void loop(const Loop& loop) {
-    const std::string header =
-        fmt::format("{} {} in {}..{}", keyword(loop), loop.var, loop.begin.to_string(), loop.end.to_string());
+    std::string header = fmt::format("{} {} in {}..{}", keyword(loop), loop.var, loop.begin.to_string(), loop.end.to_string());
+    if (loop.condition) header += fmt::format(" while {} <= {}", value(loop.condition->value), number(loop.condition->at_most));
     const std::string round = loop.round == Expr(0) ? "" : " round " + loop.round.to_string();
     if (loop.versions.size() == 1) {
       const Loop::Version& only = loop.versions.front();
@@ -687,7 +688,7 @@ class Parser {
     return version;
   }
 
-  /// begin..end, then perhaps the step, then perhaps the round; up to the brace.
+  /// begin..end, then perhaps a condition, the step, the round; up to the brace.
   Loop::Version header(Loop& loop) {
     next();
     const std::size_t start = at_;
@@ -710,10 +711,25 @@ class Parser {
       if (at_ < range_end) fail("expected '{'");
       range_end = word;
     }
+    if (const std::size_t condition = text_.substr(0, range_end).rfind(kWhile); condition != std::string_view::npos && condition > dots) {
+      at_ = condition + kWhile.size();
+      loop.condition = while_at_most();
+      range_end = condition;
+    }
     loop.begin = expression_of(start, dots);
     loop.end = expression_of(dots + 2, range_end);
     at_ = end;
     return version;
+  }
+
+  static constexpr std::string_view kWhile = " while ";
+  Loop::Condition while_at_most() {
+    Loop::Condition condition;
+    condition.value = value();
+    expect('<');
+    expect('=');
+    condition.at_most = real();
+    return condition;
   }
 
   ValueId value() {
@@ -762,7 +778,7 @@ class Parser {
       case Op::fill:
         e.imm = real();
         break;
-      case Op::dimension: {
+      case Op::integer: {
         next();
         const std::size_t from = at_;
         at_ = std::min(end_of_line(), text_.find('}', at_));

@@ -22,6 +22,8 @@
 //     nothing else, or has none. What follows at the top level is another phase.
 //   - A round is of a parallel loop and over symbols. Of two phases the one with fewer loops that have a round comes
 //     first; up to the last of these the phases' loops have the same bounds, steps and rounds.
+//   - A loop with a condition has one version of step 1 and is neither parallel nor of lanes; its body itself, no loop
+//     inside, holds what the condition reads.
 // Expressions
 //   - The operation has as many operands as its declaration says; ids exist. Loads and stores have a memory and an
 //     index, no other operation has; inputs and constants are not stored to. A store has no output, all others have.
@@ -38,7 +40,8 @@
 // Values
 //   - What is read was written before on every path: in the same block or an enclosing one; or inside of an earlier
 //     loop, whatever its version, if loops over the same variables enclose the use (a value that crosses loops; the
-//     buffer-insertion pass ends that). A fill's variable is defined for all elements of the loops in `over`.
+//     buffer-insertion pass ends that), or if the loop only blocks or has a condition and the value does not vary over
+//     it (then it is what the last iteration made). A fill's variable is defined for all elements of the loops in `over`.
 //   - No value crosses from one phase to another.
 //   (registers)
 //   - What is read was written in the same block or an enclosing one.
@@ -264,6 +267,7 @@ class Verifier {
       if (loop.parallel) parallel(loop);
       if (loop.lanes) lanes(loop);
       if (loop.brgemm) brgemm(loop);
+      if (loop.condition) condition(loop);
       for (const Loop::Version& version : loop.versions) {
         path_.back().version = &version;
         loop_forms(version.body);
@@ -347,6 +351,13 @@ class Verifier {
       }
       before = nest;
     }
+  }
+
+  void condition(const Loop& loop) const {
+    if (loop.parallel || loop.lanes) fail("a loop with a condition is neither parallel nor of lanes");
+    if (loop.versions.size() != 1 || loop.versions[0].step != 1) fail("a loop with a condition has one version, of step 1");
+    const auto writes = [&](const Item& item) { return !item.is_loop() && item.expression.out == loop.condition->value; };
+    if (std::ranges::none_of(loop.body(), writes)) fail("the condition reads {}, which the body itself does not hold", value(loop.condition->value));
   }
 
   void lanes(const Loop& loop) const {
@@ -475,7 +486,7 @@ class Verifier {
     return std::ranges::all_of(d.inside, [&](const Loop* loop) {
       const Variable x = dependence_->variable(loop->var);
       if (enclosing(x) != nullptr) return true;
-      return dependence_->kind(*loop) == LoopKind::block && !dependence_->varies(v, x);
+      return (dependence_->kind(*loop) == LoopKind::block || loop->condition) && !dependence_->varies(v, x);
     });
   }
 

@@ -7,9 +7,11 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
+#include "graph/canonicalize.h"
 #include "tokenize/attention_match.h"
 #include "tokenize/axis_view.h"
 #include "tokenize/carve.h"
+#include "tokenize/position_mask.h"
 
 namespace burin {
 namespace {
@@ -161,6 +163,9 @@ class AttentionBuilder {
     return finish(product.outputs[0], result);
   }
 
+  /// Of a mask that the body computes.
+  const std::set<NodeId>& mask_nodes() const { return mask_nodes_; }
+
  private:
   const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
 
@@ -270,9 +275,23 @@ class AttentionBuilder {
   /// Another value that a node between the MatMuls reads: a mask, a bias, a number.
   ValueId import_other(ValueId value, const Shape& full) {
     if (has_one_element(graph_, value)) return carver_.import(value);
-    AttentionOperand operand{value, {}};
-    const Shape lifted = parts_.lift(shape(value), full);
-    for (ValueId source = value;
+    if (const auto mask = match_position_mask(graph_, value); mask && can_import(*mask, full))
+      return import_mask(*mask, full);
+    const AttentionOperand operand{value, {}};
+    if (const auto seen = see(operand, full)) return carver_.import(seen->source, seen->view);
+    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
+                              to_string(shape(value)), to_string(parts_.lift(shape(value), full)))};
+  }
+
+  /// A value of the body as a plain view of a source outside.
+  struct Seen {
+    ValueId source;
+    AxisView view;
+  };
+
+  std::optional<Seen> see(AttentionOperand operand, const Shape& full) const {
+    const Shape lifted = parts_.lift(shape(operand.value), full);
+    for (ValueId source = operand.chain.empty() ? operand.value : source_of(operand, 0);
          ;) {  // views that repeat or rename; a transposed mask is better made once
       const NodeId producer = graph_.value(source).producer;
       if (producer == kNone || !is_view(graph_.node(producer).op) ||
@@ -288,11 +307,72 @@ class AttentionBuilder {
             (view->is_split() && !allow_split))
           continue;
         if (repeats_unknown_times(*view)) continue;
-        return carver_.import(source_of(operand, skip), *view);
+        return Seen{source_of(operand, skip), *view};
       }
     }
-    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
-                              to_string(shape(value)), to_string(lifted))};
+    return std::nullopt;
+  }
+
+  bool can_import(const PositionMask& mask, const Shape& full) const {
+    if (mask.triangle) return true;
+    if (mask.is_leaf()) try {
+        return has_one_element(graph_, mask.value) || see_leaf(mask, full);
+      } catch (const Refusal&) {
+        return false;
+      }
+    return std::all_of(mask.operands.begin(), mask.operands.end(),
+                       [&](const PositionMask& operand) { return can_import(operand, full); });
+  }
+
+  ValueId import_mask(const PositionMask& mask, const Shape& full) {
+    if (mask.triangle) return make_triangle(*mask.triangle, graph_.value(mask.value));
+    if (mask.is_leaf()) {
+      if (has_one_element(graph_, mask.value)) return carver_.import(mask.value);
+      const auto seen = see_leaf(mask, full);
+      return carver_.import(seen->source, seen->view);
+    }
+    mask_nodes_.insert(mask.node);
+    std::vector<ValueId> operands;
+    for (const PositionMask& operand : mask.operands)
+      operands.push_back(import_mask(operand, full));
+    return carver_.clone(graph_.node(mask.node), operands);
+  }
+
+  /// A constant triangle from positions.
+  ValueId make_triangle(const PositionMask::Triangle& triangle, const Value& constant) {
+    Graph& body = carver_.body();
+    const auto integer = [&](std::int64_t value) {
+      return add_known_integers(body, "", Precision::i64, {Expr(value)}, true);
+    };
+    const auto positions = [&](std::int64_t length) {
+      return body.add_op(OpKind::Range, "", {integer(0), integer(length), integer(1)});
+    };
+    const auto number = [&](double value) {
+      return body.add_constant("", Tensor::scalar(constant.precision, value));
+    };
+    const Dims& dims = constant.constant->dims();
+    const ValueId last =
+        body.add_op(OpKind::Add, "", {positions(dims[dims.size() - 2]), integer(triangle.offset)});
+    const ValueId row =
+        body.add_op(OpKind::Unsqueeze, "", {last}, {{"axes", std::vector<std::int64_t>{1}}});
+    const ValueId seen = body.add_op(OpKind::LessOrEqual, "", {positions(dims.back()), row});
+    if (constant.precision == Precision::boolean)
+      return triangle.seen != 0 ? seen : body.add_op(OpKind::Not, "", {seen});
+    return body.add_op(OpKind::Where, "", {seen, number(triangle.seen), number(triangle.hidden)});
+  }
+
+  /// Integers are computed in the body: they do not enter through a Reshape outside.
+  std::optional<Seen> see_leaf(const PositionMask& leaf, const Shape& full) const {
+    const AttentionOperand operand{
+        leaf.views.empty() ? leaf.value : graph_.node(leaf.views.back()).outputs[0], leaf.views};
+    auto seen = see(operand, full);
+    // The views may stand behind a sum of which the leaf is a term: it has the same dimensions.
+    if (seen && !leaf.views.empty() && seen->source == source_of(operand, 0))
+      seen->source = leaf.value;
+    const bool is_integer = !is_f32_or_bool(graph_.value(leaf.value));
+    if (seen && is_integer && (!is_position(graph_, seen->source) || seen->view.is_split()))
+      return std::nullopt;
+    return seen;
   }
 
   void build_middle(const Node node) {  // a copy: importing may add nodes outside
@@ -369,14 +449,15 @@ class AttentionBuilder {
 
   Graph& graph_;
   const AttentionMatch& match_;
+  std::set<NodeId> mask_nodes_;
   Carver carver_;
   Shape scores_shape_;
   BatchParts parts_;
   std::map<ValueId, ValueId> values_;  ///< of the middle: outside -> in the body
 };
 
-std::vector<NodeId> all_nodes(const AttentionMatch& match) {
-  std::set<NodeId> nodes(match.middle.begin(), match.middle.end());
+std::vector<NodeId> all_nodes(const AttentionMatch& match, std::set<NodeId> nodes) {
+  nodes.insert(match.middle.begin(), match.middle.end());
   for (const auto* part : {&match.query.chain, &match.key.chain, &match.value.chain, &match.behind})
     nodes.insert(part->begin(), part->end());
   nodes.insert({match.query_key, match.probability_value});
@@ -390,8 +471,10 @@ void carve_attention(Graph& graph, NodeId softmax, TokenizeReport& report) {
     candidate = {name_of(graph, match.query_key), name_of(graph, softmax),
                  name_of(graph, match.probability_value)};
     const std::string name = fmt::format("sdpa_{}", report.attentions_carved);
-    const NodeId node = AttentionBuilder(graph, match, name).build();
-    report.subgraphs.push_back({name, "sdpa", names_of_erased(graph, all_nodes(match)), node});
+    AttentionBuilder builder(graph, match, name);
+    const NodeId node = builder.build();
+    report.subgraphs.push_back(
+        {name, "sdpa", names_of_erased(graph, all_nodes(match, builder.mask_nodes())), node});
     ++report.attentions_carved;
   } catch (const Refusal& refusal) {
     report.rejected.push_back({candidate, refusal.reason});

@@ -47,10 +47,6 @@ bool reaches_matmul_down(const Graph& graph, ValueId from) {
   return false;
 }
 
-bool is_f32_or_bool(const Value& value) {
-  return value.precision == Precision::f32 || value.precision == Precision::boolean;
-}
-
 /// An element-wise operation that may stand between the MatMuls.
 bool is_score_op(const Graph& graph, const Node& node) {
   if (!is_elementwise(node.op) || node.op == OpKind::Mod) return false;
@@ -172,6 +168,10 @@ void collect_behind(const Graph& graph, AttentionMatch& match) {
 }
 
 }  // namespace
+
+bool is_f32_or_bool(const Value& value) {
+  return value.precision == Precision::f32 || value.precision == Precision::boolean;
+}
 
 bool is_view(OpKind op) {
   switch (op) {

@@ -33,6 +33,7 @@ bool is_between_matmuls(const Graph& graph, NodeId softmax);
 /// Throws Refusal.
 AttentionMatch match_attention(const Graph& graph, NodeId softmax);
 
+bool is_f32_or_bool(const Value& value);
 /// A movement that only renames, permutes or repeats axes.
 bool is_view(OpKind op);
 /// Multiplies or divides one tensor by one element: the index of the tensor's input.

@@ -48,6 +48,18 @@ ValueId Carver::import_anew(ValueId outside) {
   const Value& value = graph_.value(outside);
   if (value.constant && belongs_into_body(*value.constant))
     return body_.add_constant(value.name, *value.constant);
+  if (is_known_integer(graph_, outside)) {
+    Value known;
+    known.precision = value.precision;
+    known.shape = value.shape;
+    known.elements = value.elements;
+    return body_.add_value(std::move(known));
+  }
+  if (is_position(graph_, outside)) {
+    const Node range = graph_.node(value.producer);
+    return clone(range,
+                 {import(range.inputs[0]), import(range.inputs[1]), import(range.inputs[2])});
+  }
   inputs_.push_back(outside);
   return body_.add_input(unused_name(value.name), value.precision, value.shape);
 }
@@ -171,6 +183,21 @@ void Carver::keep_facts_in_use() {
     if (uses_only({check.left, check.right}, symbols)) facts.assume(check);
   }
   body_.facts = std::move(facts);
+}
+
+bool is_known_integer(const Graph& graph, ValueId id) {
+  const Value& value = graph.value(id);
+  return value.producer == kNone && !value.constant && value.elements &&
+         !is_float(value.precision) &&
+         std::find(graph.inputs.begin(), graph.inputs.end(), id) == graph.inputs.end();
+}
+
+bool is_position(const Graph& graph, ValueId value) {
+  const Node* node = producer(graph, value);
+  return node != nullptr && node->op == OpKind::Range && !is_float(graph.value(value).precision) &&
+         std::all_of(node->inputs.begin(), node->inputs.end(), [&](ValueId input) {
+           return graph.is_constant(input) || is_known_integer(graph, input);
+         });
 }
 
 bool has_one_element(const Graph& graph, ValueId value) {

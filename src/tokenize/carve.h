@@ -24,7 +24,8 @@ class Carver {
 
   Graph& body() { return body_; }
 
-  /// What stands in the body for a value outside: an input, or a copy of a small constant.
+  /// What stands in the body for a value outside: an input, or a copy of a small constant, of known
+  /// integers, or of positions.
   ValueId import(ValueId outside);
   /// The value seen through a plain view; dimensions that the view repeats, and nothing else is in,
   /// are 1. A Reshape that splits axes is put outside (where it costs nothing). Refuses what is no
@@ -54,6 +55,10 @@ class Carver {
   std::vector<ValueId> inputs_;  ///< outside, in the order of the body's inputs
 };
 
+/// Integers that are known as expressions (shape arithmetic that canonicalize() has resolved).
+bool is_known_integer(const Graph& graph, ValueId value);
+/// A Range of integers between known integers.
+bool is_position(const Graph& graph, ValueId value);
 /// All dimensions are the constant 1.
 bool has_one_element(const Graph& graph, ValueId value);
 /// What reports call a node: its name, or else its operation and number.

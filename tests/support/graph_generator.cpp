@@ -397,6 +397,7 @@ class AttentionGenerator : Builder {
       return *binary(random_.chance(0.5) ? OpKind::Add : OpKind::Mul, x, input("pos", shape));
     }
     extreme_ = true;
+    if (mask_.find("QK") != std::string::npos && random_.chance(0.5)) return position_mask(x, last);
     if (random_.chance(0.3)) {
       feature("mask_kind", "boolean");
       const ValueId m = graph().add_input(fresh_name("mask_bool"), Precision::boolean, shape);
@@ -411,6 +412,54 @@ class AttentionGenerator : Builder {
     feature("mask_kind", "additive");
     Known v = *binary(OpKind::Add, x, input(last && random_.chance(0.5) ? "mask_any" : "mask_add", shape));
     return v;
+  }
+
+  ValueId integer(const Expr& e) {
+    if (const auto number = e.as_constant()) return graph().add_constant("", Tensor::scalar(Precision::i64, static_cast<double>(*number)));
+    Value known;
+    known.precision = Precision::i64;
+    known.elements = {e};
+    return graph().add_value(std::move(known));
+  }
+
+  ValueId positions(const Expr& length) { return graph().add_op(OpKind::Range, "", {integer(0), integer(length), integer(1)}); }
+  ValueId op(OpKind kind, std::vector<ValueId> in, Attributes attributes = {}) {
+    return graph().add_op(kind, "", std::move(in), std::move(attributes));
+  }
+
+  /// Which keys a query sees, from the positions of both: [S, T].
+  ValueId visible() {
+    const Expr distance = random_.chance(0.3) ? keys_ - queries_ : Expr(random_.pick<std::int64_t>({0, 0, 1, -1, -3, 7, 20}));
+    const ValueId key = positions(keys_), last = op(OpKind::Add, {positions(queries_), integer(distance)});
+    const auto column = [&](ValueId v) { return op(OpKind::Unsqueeze, {v}, {{"axes", std::vector<std::int64_t>{1}}}); };
+    const ValueId query = column(last);
+    const std::string kind = random_.pick<std::string>({"causal", "window", "future"});
+    feature("mask_kind", kind);
+    if (kind == "future") return op(random_.chance(0.5) ? OpKind::GreaterOrEqual : OpKind::Greater, {key, query});
+    ValueId seen = random_.chance(0.5)   ? op(OpKind::LessOrEqual, {key, query})
+                   : random_.chance(0.5) ? op(OpKind::Not, {op(OpKind::Less, {query, key})})
+                                         : op(OpKind::GreaterOrEqual, {query, key});
+    if (kind == "causal") return seen;
+    const ValueId first = op(OpKind::Sub, {query, integer(random_.pick<std::int64_t>({0, 1, 2, 5, 16, 33}))});
+    return op(OpKind::And, {op(OpKind::Greater, {key, first}), seen});
+  }
+
+  /// A row may see nothing. What follows the mask then works on the fill, of which a large one would have to be a
+  /// number of f32 still: the maximum is one, read from memory or not.
+  Known position_mask(const Known& x, bool last) {
+    ValueId seen = visible();
+    if (random_.chance(0.3)) {
+      feature("padding", "yes");
+      seen = op(OpKind::And, {seen, graph().add_input(fresh_name("mask_bool"), Precision::boolean, {keys_})});
+    }
+    // What is added keeps nothing of small scores; a choice may be of any number.
+    if (random_.chance(0.5)) {
+      const Known fill = scalar(last && random_.chance(0.6) ? -3.4028234663852886e38 : -INFINITY);
+      return apply(OpKind::Add, {x.id, op(OpKind::Where, {seen, scalar(0).id, fill.id})}, x.low, x.high, x.error);
+    }
+    const Known fill = scalar(last ? random_.pick<double>({-1e4, -1e9, -3.4028234663852886e38, -INFINITY})
+                                   : random_.pick<double>({-1e4, -INFINITY}));
+    return apply(OpKind::Where, {seen, x.id, fill.id}, x.low, x.high, x.error);
   }
 
   /// An operation on scores; behind a mask only such as keep order and sign of what is masked.
@@ -967,7 +1016,8 @@ GeneratedGraph generate_product(Random& random) { return ProductGenerator(random
 
 void declare_attention_features(Coverage& coverage) {
   coverage.declare("mask", mask_forms());
-  coverage.declare("mask_kind", {"none", "additive", "boolean", "slope"});
+  coverage.declare("mask_kind", {"none", "additive", "boolean", "slope", "causal", "window", "future"});
+  coverage.declare("padding", {"yes"});
   coverage.declare("scale", {"none", "mul", "div", "on_query"});
   coverage.declare("rank", {"2", "3", "4"});
   coverage.declare("heads", {"plain", "grouped", "grouped_symbolic"});

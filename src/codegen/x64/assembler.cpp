@@ -432,6 +432,14 @@ class Assembler : public Xbyak::CodeGenerator {
     }
   }
 
+  void mask_any(const Instruction& i) {
+    const Reg32 dst = gpr(i.dst).cvt32();
+    if (wide_)
+      kmovw(dst, k(i.src[0].reg));
+    else
+      vmovmskps(dst, vec(i.src[0]));
+  }
+
   /// The predicates that are quiet; "not equal" holds for NaN.
   static std::uint8_t predicate(Cond cond) {
     switch (cond) {
@@ -842,6 +850,7 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::ret: return leave();
       case VOp::prefetch: return prefetch(i);
       case VOp::mask_first: return mask_first(i);
+      case VOp::mask_any: return mask_any(i);
       case VOp::cmp: return compare(i);
       case VOp::mov: return move(i);
       case VOp::constant: return constant(i);

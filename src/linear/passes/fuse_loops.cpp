@@ -18,7 +18,7 @@ namespace {
 
 bool same_space(const Loop& a, const Loop& b) {
   return a.var == b.var && a.begin == b.begin && a.end == b.end && a.lanes == b.lanes && !a.parallel && !b.parallel &&
-         !a.brgemm && !b.brgemm;
+         !a.brgemm && !b.brgemm && !a.condition && !b.condition;
 }
 
 /// Values that are written in the block but defined outside of it: running values that are complete only behind it.

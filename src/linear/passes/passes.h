@@ -16,6 +16,7 @@ bool share_loads(LinearIR& ir);
 bool pack_constants(LinearIR& ir);
 bool pack_operands(LinearIR& ir, const Schedule& schedule);
 bool isolate_transposes(LinearIR& ir);
+bool skip_masked_keys(LinearIR& ir, const Schedule& schedule);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
 bool insert_buffers(LinearIR& ir);

@@ -28,10 +28,11 @@ class InPlace {
  private:
   bool is_worker(MemoryId m) const { return ir_.memory[m].kind == Memory::Kind::worker; }
 
-  /// No loop comes by the same element twice.
-  static bool spans_all(const Expr& index, const Path& path) {
-    return std::all_of(path.loops.begin(), path.loops.end(),
-                       [&](const Loop* l) { return l->parallel || index.uses(l->var); });
+  /// No loop comes by the same element twice, save for one that makes the contents anew in each iteration.
+  static bool spans_all(const Expression& load, const Path& path) {
+    return std::all_of(path.loops.begin(), path.loops.end(), [&](const Loop* l) {
+      return l->parallel || load.index.uses(l->var) || (l->condition && effects(l->body()).stores.count(load.memory) != 0);
+    });
   }
 
   bool reuse_once() {
@@ -48,7 +49,7 @@ class InPlace {
         if (item.is_loop()) continue;
         Expression& e = item.expression;
         // One load in all: after it nothing reads the old contents.
-        if (e.op == Op::load && is_worker(e.memory) && loads[e.memory] == 1 && spans_all(e.index, path)) candidates.push_back(&e);
+        if (e.op == Op::load && is_worker(e.memory) && loads[e.memory] == 1 && spans_all(e, path)) candidates.push_back(&e);
         if (e.op != Op::store || !is_worker(e.memory) || stores[e.memory] != 1) continue;
         for (const Expression* load : candidates)
           if (load->memory != e.memory && load->index == e.index &&

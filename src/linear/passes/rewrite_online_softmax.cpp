@@ -52,8 +52,9 @@ class OnlineSoftmax {
     for_each_loop(ir_.phases, [&](Loop& loop) {
       if (!loop.lanes || changed) return;
       lanes_ = &loop;
-      if (auto pattern = match(loop.body())) {
-        rewrite(loop.body(), *pattern);
+      Block& block = inside_conditions(loop.body());
+      if (auto pattern = match(block)) {
+        rewrite(block, *pattern);
         changed = true;
       }
     });
@@ -61,6 +62,12 @@ class OnlineSoftmax {
   }
 
  private:
+  /// The block itself, or that of the loop with a condition that is all it holds.
+  static Block& inside_conditions(Block& block) {
+    const bool wraps = block.size() == 1 && block[0].is_loop() && block[0].loop->condition;
+    return wraps ? inside_conditions(block[0].loop->body()) : block;
+  }
+
   // ---- match ----
 
   std::optional<Pattern> match(const Block& block) {

@@ -1,4 +1,4 @@
-// One load of an element (and one fill of a constant) serves all that follow it in its block and in the loops inside:
+// One load of an element (one fill of a constant, one integer) serves all that follow it in its block and in the loops inside:
 //
 //     %a = load %x[_n]                        %a = load %x[_n]
 //     %b = mul %a, %a                    ->   %b = mul %a, %a
@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <tuple>
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
@@ -30,15 +31,16 @@ class Sharing {
   }
 
  private:
-  using Key = std::pair<MemoryId, std::string>;
+  using Key = std::tuple<Op, MemoryId, std::string>;
   using Available = std::map<Key, ValueId>;
 
   bool sharable(const Expression& e) const {
     if (e.op == Op::load) return stored_.count(e.memory) == 0;
+    if (e.op == Op::integer) return true;
     return e.op == Op::fill && e.over.empty() && updated_.count(e.out) == 0;
   }
   static Key key(const Expression& e) {
-    return e.op == Op::load ? Key{e.memory, e.index.to_string()} : Key{kNone, fmt::format("{}", e.imm)};
+    return {e.op, e.memory, e.op == Op::fill ? fmt::format("{}", e.imm) : e.index.to_string()};
   }
 
   void visit(Block& block, Available available) {

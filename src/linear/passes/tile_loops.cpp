@@ -48,7 +48,7 @@ class Tiling {
       if (!item.is_loop() || item.loop->brgemm) continue;
       Loop& loop = *item.loop;
       if (loop.lanes) set_step(loop, schedule_.lane_steps.front());
-      const bool row = !loop.lanes && !loop.parallel && !tiled && loop.versions.front().step == 1;
+      const bool row = !loop.lanes && !loop.parallel && !loop.condition && !tiled && loop.versions.front().step == 1;
       if (row) set_step(loop, row_step(loop, lane));
       visit(loop.body(), loop.lanes ? loop.var : lane, tiled || (row && loop.versions.front().step > 1));
     }

@@ -188,6 +188,9 @@ class Interpreter {
         for (std::size_t l = 0; l < kLanes; ++l)
           r[l] = static_cast<std::int64_t>(l) < general(i.src[0]) ? 1 : 0;
         return r;
+      case VOp::mask_any:
+        r[0] = std::any_of(place(i.src[0].reg).begin(), place(i.src[0].reg).end(), [](std::uint64_t x) { return x != 0; }) ? 1 : 0;
+        return r;
       case VOp::prefetch: return r;
       case VOp::spill_load: return slot(i);
       case VOp::spill_store: return slot(i) = place(i.src[0].reg);

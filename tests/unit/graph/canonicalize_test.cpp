@@ -42,6 +42,37 @@ TEST(Canonicalize, FoldsConstants) {
   })");
 }
 
+TEST(Canonicalize, TrianglesAreComparisons) {
+  expect_canonical(R"(graph @g(%x: f32[S,8]) {
+    %s = known i64[2] {S,S}
+    %one = expand 1.0, %s
+    %t = trilu %one, 1, upper=0
+    %y = matmul %t, %x
+    return %y
+  })",
+                   R"(graph @g(%x: f32[S,8]) {
+    %0 = known i64[] {S}
+    %1 = range 0, %0, 1
+    %2 = unsqueeze %1, axes=[0]
+    %3 = unsqueeze %1, axes=[1]
+    %4 = add %3, 1
+    %5 = less_equal %2, %4
+    %t = where %5, 1.0, 0.0
+    %y = matmul %t, %x
+    return %y
+  })");
+}
+
+TEST(Canonicalize, TrianglesOfSeveralMatricesStay) {
+  expect_unchanged(R"(graph @g(%x: f32[B,S,8]) {
+    %s = known i64[3] {B,S,S}
+    %one = expand 1.0, %s
+    %t = trilu %one, upper=1
+    %y = matmul %t, %x
+    return %y
+  })");
+}
+
 TEST(Canonicalize, ConstantOutputsKeepTheirName) {
   expect_canonical(R"(graph @g() {
     %y = sqrt 16.0

@@ -436,7 +436,7 @@ TEST(LinearInterpreter, IndicesNeedNotBeLinear) {
     parallel _one in 0..1 {
       lanes _i in 0..M*N step 4 partial {
         %a = load %x[in0.s0*floor_div(_i, N) + mod(_i, N)]
-        %n = dimension _i
+        %n = integer _i
         %b = add %a, %n
         store %y[M*mod(_i, N) + floor_div(_i, N)], %b
       }
@@ -444,6 +444,29 @@ TEST(LinearInterpreter, IndicesNeedNotBeLinear) {
   })";
   const Tensor x = random({3, 5});
   expect_near(run(text, {x})[0], [&](std::int64_t i) { return x.at(i % 3 * 5 + i / 3) + static_cast<double>(i % 3 * 5 + i / 3); });
+}
+
+/// A loop with a condition goes on while some lane asks for it; what the last iteration made stays.
+TEST(LinearInterpreter, LoopsWithAConditionMayEndEarly) {
+  const char* const text = R"(linear @search lanes=4 symbols(N) {
+    input %x: f32[N] strides[1]
+    output %y: f32[N] strides[1]
+    parallel _one in 0..1 {
+      lanes _n in 0..N step 4 partial {
+        %x1 = load %x[_n]
+        %n = fill 0 over(_n)
+        loop _i in 0..5 while %d <= 0 {
+          %one = fill 1
+          %n = update_sum %n, %one
+          %d = sub %n, %x1
+        }
+        store %y[_n], %d
+      }
+    }
+  })";
+  Tensor x = Tensor::zeros(Precision::f32, {5});
+  for (const auto& [i, value] : {std::pair(0, 1), {2, 2}, {4, 9}}) x.set(i, value);
+  expect_near(run(text, {x})[0], [&](std::int64_t i) { return (i < 4 ? 3 : 5) - x.at(i); });
 }
 
 /// One item of work does not see what another left: values, and what is folded into them, vary over parallel loops.

@@ -57,9 +57,12 @@ const char* const kEverything = R"(linear @attention lanes=16 symbols(B, S, T, i
           loop _k in 0..floor_div(S, 2) step 8 partial {
           }
           loop _d in 0..64 {
-            %n = dimension T - S
+            %n = integer T - S
             %e = not %n
             store %T[48*_d + _q], %e
+          }
+          loop _all in 0..2 while %m <= -0.5 {
+            %m = fill 1
           }
           loop _e in 0..64 step 8 {
             %m = fill lowest
@@ -141,11 +144,11 @@ TEST(LinearText, RoundsDefinitionsAndAlternatives) {
 TEST(LinearText, WhiteSpaceAndComments) {
   const LinearIR ir = parse_linear(
       "// before\nlinear @a\n lanes = 4 symbols( S ) // here {\n{output%o:f32[S]strides[1]loop _i in 0 .. S step 2 partial{"
-      "%x=dimension S - 1 // the index\nstore%o[_i],%x}}// end");
+      "%x=integer S - 1 // the index\nstore%o[_i],%x}}// end");
   EXPECT_EQ(print(ir), R"(linear @a lanes=4 symbols(S) {
   output %o: f32[S] strides[1]
   loop _i in 0..S step 2 partial {
-    %x = dimension S - 1
+    %x = integer S - 1
     store %o[_i], %x
   }
 }
@@ -359,14 +362,14 @@ TEST(LinearIr, WalksVisitAllVersionsInOrder) {
   const LinearIR ir = parse_linear(kEverything);
   std::string loops;
   for_each_loop(ir.phases, [&](const Loop& loop) { loops += loop.var + " "; });
-  EXPECT_EQ(loops, "_b _q.b _q _k _d _e _q _k ");
+  EXPECT_EQ(loops, "_b _q.b _q _k _d _all _e _q _k ");
   std::string first;
   int count = 0;
   for_each_expression(ir.phases, [&](const Expression& e) {
     if (count++ == 1) first = to_string(e, ir);
   });
   EXPECT_EQ(first, "%x = load %q[B*S*_q + 3]");
-  EXPECT_EQ(count, 11);
+  EXPECT_EQ(count, 12);
 }
 
 }  // namespace

@@ -82,7 +82,7 @@ TEST(LinearVerifier, AcceptsSoundKernels) {
          "lanes _j in _b..min(S, _b + 8) step 8 partial { store %y[_j], %m } }");
   // A fold across lanes.
   accept("parallel _i in 0..N { %m = fill 0 over(_j)\n lanes _j in 0..S { step 8 {\n %a = load %x[_j]\n %m = update_sum %m, %a }\n"
-         "step 4 partial {\n %a = load %x[_j]\n %m = update_sum %m, %a } }\n %s = lanes_sum %m\n %d = dimension S\n %r = div %s, %d\n"
+         "step 4 partial {\n %a = load %x[_j]\n %m = update_sum %m, %a } }\n %s = lanes_sum %m\n %d = integer S\n %r = div %s, %d\n"
          "loop _j in 0..S { store %y[S*_i + _j], %r } }");
 }
 
@@ -151,6 +151,11 @@ TEST(LinearVerifier, Loops) {
   reject_changed([](LinearIR& ir) { ir.phases[0].loop->versions.clear(); }, "loop _i has no version");
   reject_in_registers(kStoreAll + "lanes _i in 0..S { }", "step 1 is not a multiple of the 4 lanes");
   accept(kStoreAll + "loop _i in 4*S..8*S step 4 { }");
+  accept(kStoreAll + "loop _i in 0..2 while %a <= -1 { %a = fill 0 }");
+  reject(kStoreAll + "loop _i in 0..2 while %a <= -1 { loop _j in 0..2 { %a = fill 0 } }",
+         "the condition reads %a, which the body itself does not hold");
+  reject(kStoreAll + "parallel _i in 0..2 while %a <= -1 { %a = fill 0 }", "a loop with a condition is neither parallel nor of lanes");
+  reject(kStoreAll + "loop _i in 0..2 while %a <= -1 step 2 { %a = fill 0 }", "a loop with a condition has one version, of step 1");
 }
 
 TEST(LinearVerifier, FormsOfExpressions) {
@@ -162,7 +167,7 @@ TEST(LinearVerifier, FormsOfExpressions) {
   expression("store %x[0], %a", "%x is read only");
   expression("store %c[0], %a", "%c is read only");
   expression("%b = load %x[_j]", "in loop _i, in '%b = load %x[_j]': the index names _j, which is neither a symbol nor");
-  expression("%b = dimension M", "the index names M");
+  expression("%b = integer M", "the index names M");
   expression("%b = lanes_sum %a", "%a does not vary over a lane loop");
   reject_changed([](LinearIR& ir) { first(ir, Op::add).in[0] = 99; }, "an operand does not exist");
   reject_changed([](LinearIR& ir) { first(ir, Op::add).out = 99; }, "the output does not exist");

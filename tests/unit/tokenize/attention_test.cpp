@@ -234,6 +234,161 @@ TEST(TokenizeAttention, QueriesThatAreTheKeysAreTwoInputs) {
   EXPECT_EQ(input_shapes(body(t)), "[B,S,8] [B,S,8]") << "one for the queries, one for the rest";
 }
 
+/// Queries and keys of [B,2,S,8] and [B,2,P+S,8], scores and a mask that `lines` make of them.
+std::string with_mask(const std::string& inputs, const std::string& lines) {
+  return "graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,P+S], %v: f32[B,2,P+S,8], %past: f32[P]" +
+         inputs + R"() {
+    %S = known i64[] {S}
+    %P = known i64[] {P}
+    %T = known i64[] {P+S}
+    %i = range 0, %S, 1
+    %j = range 0, %T, 1
+    %0 = matmul %q, %k
+)" + lines +
+         R"(
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })";
+}
+
+TEST(TokenizeAttention, CausalMasksAreComputedInside) {
+  const auto t = run(with_mask("", R"(
+    %ip = add %i, %P
+    %i2 = unsqueeze %ip, axes=[0,1,3]
+    %j2 = unsqueeze %j, axes=[0,1,2]
+    %c = less_equal %j2, %i2
+    %m = where %c, 0.0, -3.4028235e+38
+    %1 = add %0, %m)"));
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [B,2,P + S,8]");
+  EXPECT_NE(operations(body(t)).find("less_equal"), std::string::npos) << operations(body(t));
+  const auto& nodes = t.report.subgraphs[0].nodes;
+  EXPECT_NE(std::find(nodes.begin(), nodes.end(), "c"), nodes.end())
+      << "the report tells of the mask's nodes";
+}
+
+TEST(TokenizeAttention, PaddingEntersBesideACausalMask) {
+  const auto t = run(with_mask(", %padding: bool[B,P+S]", R"(
+    %i2 = unsqueeze %i, axes=[1]
+    %c = greater %j, %i2
+    %n = not %c
+    %n4 = unsqueeze %n, axes=[0,1]
+    %p4 = unsqueeze %padding, axes=[1,2]
+    %both = and %n4, %p4
+    %1 = where %both, %0, -inf)"));
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [B,P + S] [B,2,P + S,8]");
+}
+
+TEST(TokenizeAttention, MasksWithMatricesAreComputedOutside) {
+  const auto t = run(with_mask(", %other: bool[S,P+S]", R"(
+    %i2 = unsqueeze %i, axes=[1]
+    %c = less_equal %j, %i2
+    %both = and %c, %other
+    %1 = where %both, %0, -inf)"));
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,P + S] [S,P + S] [B,2,P + S,8]");
+  EXPECT_EQ(operations(body(t)).find("range"), std::string::npos);
+}
+
+/// Dear operations are done once, and a rounded number is no position.
+TEST(TokenizeAttention, OtherFunctionsOfPositionsAreComputedOutside) {
+  for (const char* lines : {R"(
+    %d = sub %j, %i2
+    %f = cast %d, to="f32"
+    %m = exp %f
+    %1 = add %0, %m)",
+                            R"(
+    %f = cast %i2, to="f32"
+    %h = mul %f, 0.5
+    %n = cast %h, to="i64"
+    %c = less %j, %n
+    %1 = where %c, %0, -inf)"}) {
+    const auto t = run(with_mask("", std::string("%i2 = unsqueeze %i, axes=[1]\n") + lines));
+    ASSERT_EQ(t.report.attentions_carved, 1);
+    EXPECT_EQ(operations(body(t)).find("range"), std::string::npos);
+  }
+}
+
+TEST(TokenizeAttention, CausalMasksOfMergedBatches) {
+  const auto t =
+      run(R"(graph @g(%q: f32[6*B,S,8], %k: f32[6*B,8,S], %v: f32[6*B,S,8], %batch: f32[B]) {
+    %S = known i64[] {S}
+    %i = range 0, %S, 1
+    %0 = matmul %q, %k
+    %h = known i64[4] {B,6,S,S}
+    %01 = reshape %0, %h
+    %i2 = unsqueeze %i, axes=[1]
+    %c = less %i2, %i
+    %1 = where %c, -inf, %01
+    %p = softmax %1, axis=3
+    %g = known i64[3] {6*B,S,S}
+    %2 = reshape %p, %g
+    %o = matmul %2, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(t.graph.node(t.report.subgraphs[0].node).inputs.size(), 3U);
+}
+
+/// In a static model what exporters compute from positions has become a constant.
+TEST(TokenizeAttention, ConstantTrianglesAreComputedInside) {
+  for (const char* mask : {"%m = where %c, 0.0, -inf\n %1 = add %0, %m",
+                           "%n = not %c\n %b = and %n, %padding\n %1 = where %b, -1e9, %0",
+                           "%m = where %c, -1.5, 0.0\n %1 = add %0, %m"}) {
+    const auto t = run(
+        R"(graph @g(%q: f32[B,2,12,8], %k: f32[B,2,8,15], %v: f32[B,2,15,8], %padding: bool[15]) {
+    %i = range 0, 12, 1
+    %i3 = add %i, 3
+    %i2 = unsqueeze %i3, axes=[0,2]
+    %j = range 0, 15, 1
+    %c = less_equal %j, %i2
+    %0 = matmul %q, %k
+)" + std::string(mask) +
+        R"(
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })");
+    ASSERT_EQ(t.report.attentions_carved, 1);
+    EXPECT_EQ(input_shapes(body(t)).find("12,15"), std::string::npos) << input_shapes(body(t));
+    EXPECT_NE(operations(body(t)).find("less_equal"), std::string::npos) << operations(body(t));
+  }
+}
+
+TEST(TokenizeAttention, OtherConstantMasksStayInputs) {
+  const auto t = run(R"(graph @g(%q: f32[B,2,12,8], %k: f32[B,2,8,12], %v: f32[B,2,12,8]) {
+    %i = range 0, 12, 1
+    %i2 = unsqueeze %i, axes=[1]
+    %c = equal %i, %i2
+    %m = where %c, 0.0, -inf
+    %0 = matmul %q, %k
+    %1 = add %0, %m
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(body(t).inputs.size(), 4U);
+}
+
+TEST(TokenizeAttention, TrianglesAreComputedInside) {
+  const auto t = run(R"(graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,S], %v: f32[B,2,S,8]) {
+    %s = known i64[2] {S,S}
+    %ones = expand 1.0, %s
+    %tril = trilu %ones, upper=0
+    %hidden = equal %tril, 0.0
+    %0 = matmul %q, %k
+    %1 = where %hidden, -inf, %0
+    %p = softmax %1, axis=3
+    %o = matmul %p, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,S] [B,2,S,8]");
+}
+
 TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
   const auto reason = [](const std::string& between, const std::string& output = "") {
     const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,S], %v: f32[B,S,8], %s: f32[B,S,1]) {

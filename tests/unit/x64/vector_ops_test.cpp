@@ -465,6 +465,23 @@ TEST(VectorOps, MasksOfTheFirstLanes) {
   }
 }
 
+TEST(VectorOps, WhetherAnyLaneIsOn) {
+  for (const Isa isa : runnable_isas()) {
+    Kernel kernel(isa);
+    const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+    const VReg mask = kernel.b.compare(Cond::le, kernel.load(kernel.pointer(0)), constant(-2.0F));
+    kernel.store64(kernel.b.op(VOp::mask_any, {reg(mask)}), kernel.pointer(1));
+    kernel.finish();
+    for (std::size_t on = 0; on <= lanes; ++on) {
+      std::vector<float> in(lanes, -1.0F);
+      if (on < lanes) in[on] = -2.0F;
+      std::int64_t any = -1;
+      kernel.run({in.data(), &any}, {});
+      EXPECT_EQ(any != 0, on < lanes) << "lane " << on;
+    }
+  }
+}
+
 /// More values than registers, through spill slots of every class.
 TEST(VectorOps, SpillSlots) {
   for (const Isa isa : runnable_isas()) {

@@ -1,0 +1,70 @@
+// Each reader of integers that are computed from positions has them for itself: positions of
+// queries and of keys are two axes, and one Range that both read would make them one.
+//
+//   %0 = range 0, S, 1                           : i64[S]
+//   %1 = unsqueeze %0, axes=[1]                  : i64[S,1]
+//   %2 = less_equal %0, %1
+// ->
+//   %0 = range 0, S, 1                           : i64[S]
+//   %1 = unsqueeze %0, axes=[1]                  : i64[S,1]
+//   %3 = range 0, S, 1                           : i64[S]
+//   %2 = less_equal %3, %1
+
+#include <set>
+
+#include "dataflow/dataflow.h"
+#include "dataflow/rewrite.h"
+
+namespace burin::dataflow {
+namespace {
+
+class OwnPositions {
+ public:
+  explicit OwnPositions(Graph& graph) : graph_(graph) {}
+
+  bool run() {
+    for (const NodeId id : graph_.order())
+      for (std::size_t i = 0; i < graph_.node(id).inputs.size(); ++i) {
+        const ValueId input = graph_.node(id).inputs[i];
+        if (!is_computed_integer(input)) continue;
+        const ValueId own = owned(input);
+        graph_.node(id).inputs[i] = own;
+      }
+    return changed_;
+  }
+
+ private:
+  bool is_computed_integer(ValueId value) const {
+    if (value == kNone || graph_.value(value).producer == kNone) return false;
+    const Precision precision = graph_.value(value).precision;
+    return !is_float(precision) && precision != Precision::boolean;
+  }
+
+  /// The value where it has no reader yet, or else a copy. What it is computed from has been made
+  /// its own before.
+  ValueId owned(ValueId value) {
+    if (taken_.insert(value).second) return value;
+    changed_ = true;
+    const ValueId own = copy(value);
+    taken_.insert(own);
+    return own;
+  }
+
+  ValueId copy(ValueId value) {
+    if (!is_computed_integer(value)) return value;
+    const Node node = graph_.node(graph_.value(value).producer);
+    std::vector<ValueId> inputs;
+    for (const ValueId input : node.inputs) inputs.push_back(copy(input));
+    return graph_.add_op(node.op, node.name, inputs, node.attributes);
+  }
+
+  Graph& graph_;
+  std::set<ValueId> taken_;
+  bool changed_ = false;
+};
+
+}  // namespace
+
+bool own_positions(Graph& graph) { return OwnPositions(graph).run(); }
+
+}  // namespace burin::dataflow
