@@ -10,6 +10,7 @@
 #include "burin/error.h"
 #include "codegen/addresses.h"
 #include "codegen/expression_emitter.h"
+#include "codegen/hoist_loop_constants.h"
 #include "codegen/transpose.h"
 #include "linear/analysis.h"
 
@@ -78,6 +79,7 @@ class PhaseEmitter {
     b_.append({VOp::ret});
     prologue_.finish();
     remove_dead_code();
+    hoist_loop_constants(program_);
     return {std::move(program_), work};
   }
 
