@@ -11,6 +11,7 @@
 #include "codegen/addresses.h"
 #include "codegen/expression_emitter.h"
 #include "codegen/hoist_loop_constants.h"
+#include "codegen/interleave.h"
 #include "codegen/transpose.h"
 #include "linear/analysis.h"
 
@@ -383,10 +384,25 @@ class PhaseEmitter {
       column_by_column |= is_transposed(block[i].expression, tile);
     }
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
+    std::vector<std::size_t> starts;
     for (std::int64_t o = 0; o < outer; ++o)
-      for (std::int64_t n = 0; n < inner; ++n)
+      for (std::int64_t n = 0; n < inner; ++n) {
+        starts.push_back(program_.code.size());
         for (std::size_t i = begin; i < end; ++i)
           emit_element(block[i].expression, tile, pointers, column_by_column ? n : o, column_by_column ? o : n);
+      }
+    if (!column_by_column && !touch_other_elements(block, begin, end)) interleave(program_, starts, target_);
+  }
+
+  /// Whether an element of the tile may read or write memory that another one writes.
+  static bool touch_other_elements(const Block& block, std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      for (std::size_t k = begin; k < end; ++k) {
+        const Expression &written = block[i].expression, &other = block[k].expression;
+        if (written.op == Op::store && linear::is_memory(other) && other.memory == written.memory && other.index != written.index)
+          return true;
+      }
+    return false;
   }
 
   /// Makes the registers' table of the expression's result (the registers themselves come as they are written).
