@@ -66,8 +66,17 @@ VReg ElementwiseEmitter::emit(const linear::Expression& e, const std::vector<Ele
     case 2: return binary(e, in[0], in[1]);
     default: break;
   }
-  if (e.op != Op::where) throw Error(fmt::format("no code for {}", linear::info(e.op).text));
-  return select(compare(Cond::ne, in[0], {kNoReg, 0.0F}), in[1], in[2]);
+  switch (e.op) {
+    case Op::where: return select(compare(Cond::ne, in[0], {kNoReg, 0.0F}), in[1], in[2]);
+    case Op::fma: return fused(VOp::fma, in);
+    case Op::fnma: return fused(VOp::fnma, in);
+    default: throw Error(fmt::format("no code for {}", linear::info(e.op).text));
+  }
+}
+
+VReg ElementwiseEmitter::fused(VOp op, const std::vector<Element>& in) {
+  const Element &a = in[0].constant ? in[1] : in[0], &b = in[0].constant ? in[0] : in[1];
+  return b_.op(op, {reg(in_register(a)), operand(b), reg(in_register(in[2]))});
 }
 
 VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {

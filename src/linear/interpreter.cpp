@@ -108,6 +108,8 @@ Function function_of(Op op) {
     case Op::greater: return F(truth(a > b));
     case Op::greater_equal: return F(truth(a >= b));
     case Op::where: return F(a != 0 ? b : c);
+    case Op::fma: return F(a * b + c);
+    case Op::fnma: return F(c - a * b);
     case Op::update_fma: return F(a + b * c);
     case Op::update_sum: return F(a + b);
     case Op::update_max: return F(maximum(a, b));
