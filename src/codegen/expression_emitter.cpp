@@ -27,6 +27,7 @@ std::optional<Function> function_of(Op op) {
     case Op::log: return Function::log;
     case Op::tanh: return Function::tanh;
     case Op::sigmoid: return Function::sigmoid;
+    case Op::silu: return Function::silu;
     case Op::erf: return Function::erf;
     case Op::gelu: return Function::gelu;
     case Op::gelu_tanh: return Function::gelu_tanh;
@@ -100,7 +101,6 @@ VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {
       const VReg scaled = b_.op(VOp::mul, {reg(below), constant(static_cast<float>(e.imm))});
       return select(b_.compare(Cond::lt, x, constant(0)), {scaled, {}}, {x, {}});
     }
-    case Op::silu: return b_.op(VOp::mul, {reg(x), reg(emit_function(b_, Function::sigmoid, x, target_))});
     case Op::softplus: {
       // max(x, 0) + log(1 + exp(-|x|)): no overflow.
       const VReg minus_abs = b_.op(VOp::or_bits, {reg(x), constant_bits(kSignBit)});
