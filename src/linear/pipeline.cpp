@@ -15,6 +15,7 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"tile_loops", "rows and lanes that one iteration computes in registers",
          [schedule](LinearIR& ir) { return tile_loops(ir, schedule); }, true});
   p.add({"contract_multiply_add", "a product that is only added is one operation with the sum", contract_multiply_add, false});
+  p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
   p.add({"expand_versions", "narrower bodies for tails",

@@ -17,6 +17,7 @@ bool isolate_transposes(LinearIR& ir);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
 bool contract_multiply_add(LinearIR& ir);
+bool sink_operands(LinearIR& ir);
 bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
