@@ -31,6 +31,7 @@ using linear::ValueId;
 constexpr std::int64_t kLoopAlignment = 32;
 /// How far ahead of a transposed tile its rows are prefetched.
 constexpr std::int64_t kTilesAhead = 4;
+constexpr std::int64_t kCacheLine = 64;
 
 /// An address up to a constant: a memory and an index expression.
 using PointerKey = std::pair<MemoryId, Expr>;
@@ -449,6 +450,7 @@ class PhaseEmitter {
     if ((row > 0 && !rows) || (vector > 0 && !lanes)) return;
     if (e.op == Op::load) return emit_load(e, t, pointers, row, vector);
     if (e.op == Op::store) return emit_store(e, t, pointers, row, vector);
+    if (e.op == Op::prefetch) return emit_prefetch(e, t, pointers, row, vector);
     if (e.op == Op::dimension) {
       slot(e.out, 0, 0) = dimension(e.index);
       return;
@@ -555,6 +557,14 @@ class PhaseEmitter {
     Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::load_bool_splat, VOp::load_bool, VOp::load_bool_strided)
                                   : element_access(e, t, pointers, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
     i.dst = slot(e.out, row, vector) = b_.vector();
+    b_.append(i);
+  }
+
+  /// One instruction for each line of the cache.
+  void emit_prefetch(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    if (vector * target_.vector_bytes % kCacheLine != 0) return;
+    Instruction i = element_access(e, t, pointers, row, vector, VOp::prefetch, VOp::prefetch, VOp::prefetch);
+    i.mask = i.count = kNoReg;
     b_.append(i);
   }
 

@@ -55,6 +55,7 @@ Function function_of(Op op) {
   switch (op) {
     case Op::load: return nullptr;
     case Op::store: return nullptr;
+    case Op::prefetch: return nullptr;
     case Op::fill: return F(imm);
     case Op::dimension: return nullptr;
     case Op::assign: return F(b);
@@ -381,6 +382,7 @@ class Interpreter {
   PreparedBlock prepare(const Block& block) {
     PreparedBlock out;
     for (const Item& item : block) {
+      if (!item.is_loop() && item.expression.op == Op::prefetch) continue;
       PreparedItem prepared;
       if (item.is_loop())
         prepared.loop = std::make_unique<PreparedLoop>(prepare(*item.loop));

@@ -20,6 +20,7 @@ bool contract_multiply_add(LinearIR& ir);
 bool sink_operands(LinearIR& ir);
 bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir);
+bool prefetch_rows(LinearIR& ir, const Schedule& schedule);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
 bool allocate_scratch(LinearIR& ir);
 

@@ -51,6 +51,7 @@ Schedule schedule_of(const FileCase& c) {
   s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
   s.softmax_form = softmax_form(option(c, "softmax", "score_rows"));
   s.key_block = std::stoll(option(c, "key_block", "4"));
+  s.prefetched_row = std::stoll(option(c, "prefetched_row", "0"));
   return s;
 }
 
