@@ -1,12 +1,12 @@
 // A work item that goes over a row several times has it in the nearest cache after the first time,
 // and computes meanwhile: the later times bring the next row, which the first time then finds.
 //
-//     parallel _m in 0..M {                     parallel _m in 0..M {
-//       lanes _n in 0..N {                        lanes _n in 0..N {
-//         %x = load %a[s*_m + _n]                   %x = load %a[s*_m + _n]
-//         %sum = update_sum %sum, %x }   ->         %sum = update_sum %sum, %x }
-//       lanes _n in 0..N {                        lanes _n in 0..N {
-//         ...                                       prefetch %a[s*(_m + select(N <= 3072, 1, 0)) + _n]
+//     parallel _m in 0..M {          parallel _m in 0..M {
+//       lanes _n in 0..N {             lanes _n in 0..N {
+//         %x = load %a[s*_m + _n]        %x = load %a[s*_m + _n]
+//         %sum = ... }         ->        %sum = ... }
+//       lanes _n in 0..N {             lanes _n in 0..N {
+//         ...                            prefetch %a[s*(_m + select(N <= 3072, 1, 0)) + _n]
 //
 // Rows so long that two of them do not fit lose by that: there it is the row itself, which costs
 // next to nothing. Behind the last row nothing is touched: it is only a hint.
