@@ -27,6 +27,7 @@ std::optional<Function> function_of(Op op) {
     case Op::log: return Function::log;
     case Op::tanh: return Function::tanh;
     case Op::sigmoid: return Function::sigmoid;
+    case Op::silu: return Function::silu;
     case Op::erf: return Function::erf;
     case Op::gelu: return Function::gelu;
     case Op::gelu_tanh: return Function::gelu_tanh;
@@ -66,8 +67,17 @@ VReg ElementwiseEmitter::emit(const linear::Expression& e, const std::vector<Ele
     case 2: return binary(e, in[0], in[1]);
     default: break;
   }
-  if (e.op != Op::where) throw Error(fmt::format("no code for {}", linear::info(e.op).text));
-  return select(compare(Cond::ne, in[0], {kNoReg, 0.0F}), in[1], in[2]);
+  switch (e.op) {
+    case Op::where: return select(compare(Cond::ne, in[0], {kNoReg, 0.0F}), in[1], in[2]);
+    case Op::fma: return fused(VOp::fma, in);
+    case Op::fnma: return fused(VOp::fnma, in);
+    default: throw Error(fmt::format("no code for {}", linear::info(e.op).text));
+  }
+}
+
+VReg ElementwiseEmitter::fused(VOp op, const std::vector<Element>& in) {
+  const Element &a = in[0].constant ? in[1] : in[0], &b = in[0].constant ? in[0] : in[1];
+  return b_.op(op, {reg(in_register(a)), operand(b), reg(in_register(in[2]))});
 }
 
 VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {
@@ -91,7 +101,6 @@ VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {
       const VReg scaled = b_.op(VOp::mul, {reg(below), constant(static_cast<float>(e.imm))});
       return select(b_.compare(Cond::lt, x, constant(0)), {scaled, {}}, {x, {}});
     }
-    case Op::silu: return b_.op(VOp::mul, {reg(x), reg(emit_function(b_, Function::sigmoid, x, target_))});
     case Op::softplus: {
       // max(x, 0) + log(1 + exp(-|x|)): no overflow.
       const VReg minus_abs = b_.op(VOp::or_bits, {reg(x), constant_bits(kSignBit)});

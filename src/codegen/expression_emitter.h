@@ -36,6 +36,7 @@ class ElementwiseEmitter {
   VReg truth(VReg mask);
   VReg propagate_nan(VOp op, VReg a, VReg b);
   VReg unary(const linear::Expression& e, VReg x);
+  VReg fused(VOp op, const std::vector<Element>& in);
   VReg binary(const linear::Expression& e, const Element& a, const Element& b);
   Operand operand(const Element& e) const;
 

@@ -10,6 +10,8 @@
 #include "burin/error.h"
 #include "codegen/addresses.h"
 #include "codegen/expression_emitter.h"
+#include "codegen/hoist_loop_constants.h"
+#include "codegen/interleave.h"
 #include "codegen/transpose.h"
 #include "linear/analysis.h"
 
@@ -29,6 +31,7 @@ using linear::ValueId;
 constexpr std::int64_t kLoopAlignment = 32;
 /// How far ahead of a transposed tile its rows are prefetched.
 constexpr std::int64_t kTilesAhead = 4;
+constexpr std::int64_t kCacheLine = 64;
 
 /// An address up to a constant: a memory and an index expression.
 using PointerKey = std::pair<MemoryId, Expr>;
@@ -79,6 +82,7 @@ class PhaseEmitter {
     b_.append({VOp::ret});
     prologue_.finish();
     remove_dead_code();
+    hoist_loop_constants(program_);
     out.program = std::move(program_);
     return out;
   }
@@ -413,10 +417,25 @@ class PhaseEmitter {
       column_by_column |= is_transposed(block[i].expression, tile);
     }
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
+    std::vector<std::size_t> starts;
     for (std::int64_t o = 0; o < outer; ++o)
-      for (std::int64_t n = 0; n < inner; ++n)
+      for (std::int64_t n = 0; n < inner; ++n) {
+        starts.push_back(program_.code.size());
         for (std::size_t i = begin; i < end; ++i)
           emit_element(block[i].expression, tile, pointers, column_by_column ? n : o, column_by_column ? o : n);
+      }
+    if (!column_by_column && !touch_other_elements(block, begin, end)) interleave(program_, starts, target_);
+  }
+
+  /// Whether an element of the tile may read or write memory that another one writes.
+  static bool touch_other_elements(const Block& block, std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i)
+      for (std::size_t k = begin; k < end; ++k) {
+        const Expression &written = block[i].expression, &other = block[k].expression;
+        if (written.op == Op::store && linear::is_memory(other) && other.memory == written.memory && other.index != written.index)
+          return true;
+      }
+    return false;
   }
 
   /// Makes the registers' table of the expression's result (the registers themselves come as they are written).
@@ -464,6 +483,7 @@ class PhaseEmitter {
     if (e.op == Op::load) return emit_load(e, t, pointers, row, vector);
     if (e.op == Op::store) return emit_store(e, t, pointers, row, vector);
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
+    if (e.op == Op::prefetch) return emit_prefetch(e, t, pointers, row, vector);
     if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e);
     std::vector<Element> in;
     const bool update = info(e.op).kind == linear::OpClass::update;
@@ -585,6 +605,14 @@ class PhaseEmitter {
     Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::load_bool_splat, VOp::load_bool, VOp::load_bool_strided)
                                   : element_access(e, t, pointers, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
     i.dst = slot(e.out, row, vector) = b_.vector();
+    b_.append(i);
+  }
+
+  /// One instruction for each line of the cache.
+  void emit_prefetch(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    if (vector * target_.vector_bytes % kCacheLine != 0) return;
+    Instruction i = element_access(e, t, pointers, row, vector, VOp::prefetch, VOp::prefetch, VOp::prefetch);
+    i.mask = i.count = kNoReg;
     b_.append(i);
   }
 

@@ -16,6 +16,7 @@ enum class Function : std::uint8_t {
   log,
   tanh,
   sigmoid,
+  silu,  ///< x * sigmoid(x)
   erf,
   gelu,       ///< x/2 * (1 + erf(x / sqrt 2))
   gelu_tanh,  ///< its tanh approximation

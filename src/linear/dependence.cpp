@@ -26,7 +26,7 @@ bool contains(const Dependence::Set& set, Dependence::Variable v) { return std::
 Dependence::Dependence(const LinearIR& ir) : values_(ir.values.size()), folded_(ir.values.size()) {
   classify(ir.phases);
   for_each_expression(ir.phases, [this](const Expression& e) {
-    if (e.op == Op::load || e.op == Op::store || e.op == Op::integer) indices_.emplace(&e, variables_of(e.index));
+    if (info(e.op).kind == OpClass::memory || e.op == Op::integer) indices_.emplace(&e, variables_of(e.index));
   });
   do {  // sets only grow
     changed_ = false;

@@ -55,6 +55,7 @@ Function function_of(Op op) {
   switch (op) {
     case Op::load: return nullptr;
     case Op::store: return nullptr;
+    case Op::prefetch: return nullptr;
     case Op::fill: return F(imm);
     case Op::integer: return nullptr;
     case Op::assign: return F(b);
@@ -108,6 +109,8 @@ Function function_of(Op op) {
     case Op::greater: return F(truth(a > b));
     case Op::greater_equal: return F(truth(a >= b));
     case Op::where: return F(a != 0 ? b : c);
+    case Op::fma: return F(a * b + c);
+    case Op::fnma: return F(c - a * b);
     case Op::update_fma: return F(a + b * c);
     case Op::update_sum: return F(a + b);
     case Op::update_max: return F(maximum(a, b));
@@ -384,6 +387,7 @@ class Interpreter {
   PreparedBlock prepare(const Block& block) {
     PreparedBlock out;
     for (const Item& item : block) {
+      if (!item.is_loop() && item.expression.op == Op::prefetch) continue;
       PreparedItem prepared;
       if (item.is_loop())
         prepared.loop = std::make_unique<PreparedLoop>(prepare(*item.loop));

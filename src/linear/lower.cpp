@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <map>
+#include <numbers>
 #include <set>
 
 #include "burin/error.h"
@@ -380,8 +381,21 @@ class Lowering {
            body_.node(maximum).inputs[0] == sub.inputs[0];
   }
 
+  /// What only softmax's precision is asked of: a power whose row is summed, of which it then is a part.
+  bool is_softmax_power(const Node& node) const {
+    if (node.op == OpKind::Exp2) return is_shifted_by_maximum(node.inputs[0]);
+    const auto& users = users_[node.outputs[0]];
+    return node.op == OpKind::Exp && is_shifted_by_maximum(node.inputs[0]) && !body_.is_output(node.outputs[0]) &&
+           std::any_of(users.begin(), users.end(), [&](NodeId user) { return body_.node(user).op == OpKind::ReduceSum; });
+  }
+
+  std::uint32_t emit_softmax_power(Block& block, const Node& node, std::vector<std::uint32_t> in) {
+    if (node.op == OpKind::Exp) in = {emit_op(block, Op::mul, {in[0], emit_fill(block, std::numbers::log2e)})};
+    return emit_op(block, Op::exp2_softmax, in);
+  }
+
   std::uint32_t emit_elementwise(Block& block, const Node& node, const std::vector<std::uint32_t>& in) {
-    if (node.op == OpKind::Exp2 && is_shifted_by_maximum(node.inputs[0])) return emit_op(block, Op::exp2_softmax, in);
+    if (is_softmax_power(node)) return emit_softmax_power(block, node, in);
     if (auto it = elementwise_table().find(node.op); it != elementwise_table().end())
       return emit_op(block, it->second, in, node.float_attribute("alpha", 0));
     switch (node.op) {

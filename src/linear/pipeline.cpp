@@ -20,8 +20,12 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"isolate_transposes", "accesses across the lanes get loops of their own", isolate_transposes, false});
   p.add({"tile_loops", "rows and lanes that one iteration computes in registers",
          [schedule](LinearIR& ir) { return tile_loops(ir, schedule); }, true});
+  p.add({"contract_multiply_add", "a product that is only added is one operation with the sum", contract_multiply_add, false});
+  p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
+  p.add({"prefetch_rows", "later times over a row bring the next one",
+         [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
   p.add({"allocate_scratch", "buffers to offsets, coloured by live range", allocate_scratch, true});

@@ -149,7 +149,7 @@ class Printer {
   std::string expression(const Expression& e) const {
     const OpInfo& op = info(e.op);
     std::string text;
-    if (e.op != Op::store || e.out != kNone) text = value(e.out) + " = ";
+    if ((e.op != Op::store && e.op != Op::prefetch) || e.out != kNone) text = value(e.out) + " = ";
     text += op.text;
     if (e.memory != kNone || op.kind == OpClass::memory)
       text += fmt::format(" {}[{}]", memory(e.memory), e.index.to_string());
@@ -640,6 +640,7 @@ class Parser {
     const std::string_view first = peek_word();
     if (first == "loop" || first == "parallel" || first == "lanes" || first == "brgemm") return loop();
     if (first == "store") return store();
+    if (first == "prefetch") return prefetch();
     if (next() != '%') fail(fmt::format("expected a loop, an expression or '}}', found {}", found()));
     return assignment();
   }
@@ -759,6 +760,15 @@ class Parser {
     return e;
   }
 
+  Expression prefetch() {
+    Expression e;
+    e.op = Op::prefetch;
+    keyword("prefetch");
+    e.memory = memory();
+    e.index = index();
+    return e;
+  }
+
   Expression assignment() {
     Expression e;
     e.out = value();
@@ -768,7 +778,7 @@ class Parser {
     const std::string_view name = word("an operation");
     const auto op = op_from_text(name);
     if (!op) fail_at(start, fmt::format("there is no operation '{}'", name));
-    if (*op == Op::store) fail_at(start, "a store gives no value");
+    if (*op == Op::store || *op == Op::prefetch) fail_at(start, fmt::format("a {} gives no value", name));
     e.op = *op;
     switch (e.op) {
       case Op::load:

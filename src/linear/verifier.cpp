@@ -230,8 +230,9 @@ class Verifier {
     for (const ValueId v : e.in)
       if (v >= ir_.values.size()) fail("an operand does not exist");
     if (e.out != kNone && e.out >= ir_.values.size()) fail("the output does not exist");
-    if ((e.out == kNone) != (e.op == Op::store))
-      fail("{}", e.op == Op::store ? "a store has no output" : "there is no output");
+    const bool gives_value = e.op != Op::store && e.op != Op::prefetch;
+    if ((e.out != kNone) != gives_value)
+      fail("{}", gives_value ? "there is no output" : fmt::format("a {} has no output", op.text));
     if (e.in.size() != static_cast<std::size_t>(op.inputs))
       fail("{} takes {} operands, given {}", op.text, op.inputs, e.in.size());
     const bool has_memory = op.kind == OpClass::memory;

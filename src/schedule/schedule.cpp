@@ -16,6 +16,9 @@ constexpr std::int64_t kElementwiseVectors = 4;
 /// Elements of one item of work of a plain element-wise kernel: small enough to balance threads, large enough that
 /// setting up its pointers does not show.
 constexpr std::int64_t kElementwiseBlock = 16384;
+/// Elements of a row of which the next one is prefetched while it is gone over for the second time: a few rows of
+/// inputs and results have to fit in the nearest cache.
+constexpr std::int64_t kPrefetchedRow = 3072;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
@@ -210,6 +213,7 @@ class Scheduler {
     } else {
       schedule_.product_rows = {1};
       schedule_.elementwise_rows = {1};
+      schedule_.prefetched_row = kPrefetchedRow;
       schedule_.lane_steps = descending({kElementwiseVectors * lanes, lanes});
     }
     schedule_.transposed_rows = {lanes, 1};

@@ -44,6 +44,7 @@ struct Schedule {
   std::vector<std::int64_t> product_rows;      ///< of row loops around a product
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
+  std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax

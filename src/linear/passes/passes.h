@@ -19,8 +19,11 @@ bool isolate_transposes(LinearIR& ir);
 bool skip_masked_keys(LinearIR& ir, const Schedule& schedule);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
+bool contract_multiply_add(LinearIR& ir);
+bool sink_operands(LinearIR& ir);
 bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir);
+bool prefetch_rows(LinearIR& ir, const Schedule& schedule);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
 bool allocate_scratch(LinearIR& ir);
 

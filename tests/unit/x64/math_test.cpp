@@ -117,6 +117,12 @@ double gelu_tanh_measure(float got, long double exact, float x) {
 }
 
 long double sigmoid(long double x) { return 1 / (1 + std::exp(-x)); }
+long double silu(long double x) { return x * sigmoid(x); }
+/// In ulps; where sigmoid may be 0 the product may be, too.
+double silu_measure(float got, long double exact, float x) {
+  if (x < -87 && std::abs(got) <= std::abs(exact)) return 0;
+  return in_ulps_of_normal(got, exact, x);
+}
 long double gelu(long double x) {
   return x == -kInf ? kNaN : x / 2 * std::erfc(-x / std::sqrt(2.0L));
 }
@@ -150,7 +156,8 @@ const Accuracy kAccuracies[] = {
     {"exp2", Function::exp2, std::exp2, -151, 129, 1, 1.6},
     {"log", Function::log, std::log, 0, 3, 1.2, 1.2},
     {"tanh", Function::tanh, std::tanh, -10, 10, 1.6, 1.4},
-    {"sigmoid", Function::sigmoid, sigmoid, -89, 20, 1.8, 1.8, in_ulps_of_normal},
+    {"sigmoid", Function::sigmoid, sigmoid, -89, 20, 1.9, 1.9, in_ulps_of_normal},
+    {"silu", Function::silu, silu, -87, 20, 2, 2, silu_measure},
     {"erf", Function::erf, std::erf, -5, 5, 1.6, 1.6},
     {"gelu", Function::gelu, gelu, -6, 6, 2, 2, relative_to_argument},
     {"gelu_tanh", Function::gelu_tanh, gelu_tanh, -10, 6, 2, 2, gelu_tanh_measure},
@@ -212,6 +219,8 @@ TEST(MathFunctions, Saturation) {
       EXPECT_EQ(evaluate(FormulaKernel(isa, f), x), (std::vector<float>{1, 1, 1, -1, -1, -1}));
     EXPECT_EQ(evaluate(FormulaKernel(isa, Function::sigmoid), x),
               (std::vector<float>{1, 1, 1, 0, 0, 0}));
+    EXPECT_EQ(evaluate(FormulaKernel(isa, Function::silu), {2e2F, 1e30F, kInf, -2e2F, -1e30F}),
+              (std::vector<float>{2e2F, 1e30F, kInf, 0, 0}));
     for (const Function f : {Function::gelu, Function::gelu_tanh})
       EXPECT_EQ(evaluate(FormulaKernel(isa, f), {1e2F, 1e30F, kInf, -1e2F, -1e30F}),
                 (std::vector<float>{1e2F, 1e30F, kInf, 0, 0}));

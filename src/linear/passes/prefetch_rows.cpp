@@ -1,0 +1,75 @@
+// A work item that goes over a row several times has it in the nearest cache after the first time,
+// and computes meanwhile: the later times bring the next row, which the first time then finds.
+//
+//     parallel _m in 0..M {          parallel _m in 0..M {
+//       lanes _n in 0..N {             lanes _n in 0..N {
+//         %x = load %a[s*_m + _n]        %x = load %a[s*_m + _n]
+//         %sum = ... }         ->        %sum = ... }
+//       lanes _n in 0..N {             lanes _n in 0..N {
+//         ...                            prefetch %a[s*(_m + select(N <= 3072, 1, 0)) + _n]
+//
+// Rows so long that two of them do not fit lose by that: there it is the row itself, which costs
+// next to nothing. Behind the last row nothing is touched: it is only a hint.
+
+#include <algorithm>
+#include <vector>
+
+#include "linear/analysis.h"
+#include "linear/passes/passes.h"
+
+namespace burin::linear {
+namespace {
+
+/// The loops over the row, in order.
+std::vector<Loop*> times_over_row(Block& work_item) {
+  std::vector<Loop*> times;
+  for (Item& item : work_item) {
+    if (!item.is_loop()) continue;
+    Loop& loop = *item.loop;
+    const bool same = times.empty() || (loop.var == times.front()->var && loop.begin == times.front()->begin &&
+                                        loop.end == times.front()->end);
+    if (loop.lanes && !loop.parallel && loop.versions.size() == 1 && same) times.push_back(&loop);
+  }
+  return times;
+}
+
+/// Loads of an input's row that belongs to the work item.
+std::vector<Expression> row_loads(const LinearIR& ir, const Loop& parallel, const Loop& row) {
+  std::vector<Expression> loads;
+  for (const Item& item : row.body()) {
+    const Expression& e = item.expression;
+    if (item.is_loop() || e.op != Op::load || ir.memory[e.memory].kind != Memory::Kind::input) continue;
+    if (e.index.uses(parallel.var) && access_mode(e, row.var) == AccessMode::vector) loads.push_back(e);
+  }
+  return loads;
+}
+
+bool prefetch_in(const LinearIR& ir, Loop& parallel, std::int64_t longest) {
+  const std::vector<Loop*> times = times_over_row(parallel.body());
+  if (times.size() < 2) return false;
+  const std::vector<Expression> loads = row_loads(ir, parallel, *times.front());
+  const Expr fits = less_equal(times.front()->end - times.front()->begin, longest);
+  const Expr next = Expr::symbol(parallel.var) + select(fits, 1, 0);
+  for (std::size_t i = 0; i < loads.size(); ++i) {
+    Expression e;
+    e.op = Op::prefetch;
+    e.memory = loads[i].memory;
+    e.index = loads[i].index.substitute({{parallel.var, next}});
+    Block& body = times[1 + i % (times.size() - 1)]->body();
+    body.insert(body.begin(), Item(std::move(e)));
+  }
+  return !loads.empty();
+}
+
+}  // namespace
+
+bool prefetch_rows(LinearIR& ir, const Schedule& schedule) {
+  if (schedule.prefetched_row == 0) return false;
+  bool changed = false;
+  for_each_loop(ir.phases, [&](Loop& loop) {
+    if (loop.parallel) changed |= prefetch_in(ir, loop, schedule.prefetched_row);
+  });
+  return changed;
+}
+
+}  // namespace burin::linear
