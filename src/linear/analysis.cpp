@@ -121,6 +121,12 @@ Expr extent_bound(const Loop& loop) {
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }
 
+bool holds_product(const Loop& loop) {
+  bool found = false;
+  for_each_expression(loop.body(), [&](const Expression& e) { found |= e.op == Op::update_fma; });
+  return found;
+}
+
 bool is_block_loop(const Loop& loop) {
   bool found = false;
   for (const Loop::Version& v : loop.versions)

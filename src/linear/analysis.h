@@ -45,6 +45,9 @@ Expr extent_bound(const Loop& loop);
 
 bool uses_loop_variable(const Expr& e);
 
+/// Whether it holds a product's multiplications and additions.
+bool holds_product(const Loop& loop);
+
 /// Whether a loop only counts blocks: the elements are the affair of inner loops, whose bounds name its variable.
 bool is_block_loop(const Loop& loop);
 

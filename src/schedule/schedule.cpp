@@ -36,6 +36,9 @@ constexpr std::int64_t kBlocksInGroup = 4;
 /// sets of the cache): it pays for this many blocks of queries.
 constexpr std::int64_t kReadsThatPayCopy = 20;
 
+/// Multiply-adds that must be on their way at once to keep two units of a latency of four cycles busy.
+constexpr std::int64_t kIndependentSums = 8;
+
 struct ProductTile {
   std::int64_t vectors, rows;
 };
@@ -207,6 +210,7 @@ class Scheduler {
     const ProductTile tile = is_weight_product() && columns ? product_tile_for(*columns, target_) : product_tile(target_);
     if (!products_.empty()) {
       schedule_.product_rows = product_rows(options_.product_rows.value_or(tile.rows));
+      schedule_.taller_tails = !is_weight_product();  // these have a tile for each number of rows
       schedule_.lane_steps.clear();
       for (std::int64_t v = options_.lane_vectors.value_or(tile.vectors); v >= 1; --v) schedule_.lane_steps.push_back(v * lanes);
       schedule_.elementwise_rows = {2, 1};
@@ -268,6 +272,13 @@ std::string_view to_string(SoftmaxForm form) {
 Schedule choose_schedule(const Graph& body, const AxisMap& axes, const TargetInfo& target,
                          const ScheduleOptions& options) {
   return Scheduler(body, axes, target, options).run();
+}
+
+std::vector<std::int64_t> Schedule::product_rows_of(std::int64_t lanes) const {
+  std::vector<std::int64_t> rows = product_rows;
+  const std::int64_t vector = lane_steps.back(), vectors = lanes / vector;
+  if (taller_tails && rows.front() * vectors < kIndependentSums) rows.insert(rows.begin(), kIndependentSums / vectors);
+  return rows;
 }
 
 std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMap& axes) const {

@@ -42,6 +42,7 @@ struct Schedule {
   std::vector<AxisId> parallel_inside;  ///< the same, inside of groups of blocks of lanes
   std::int64_t lane_group = 0;          ///< elements of the lane axis in such a group; a multiple of lane_block
   std::vector<std::int64_t> product_rows;      ///< of row loops around a product
+  bool taller_tails = false;                   ///< a product's tile has more rows where it has fewer vectors of lanes
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
@@ -50,6 +51,9 @@ struct Schedule {
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never
   bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory
+
+  /// Rows of a product's tiles beside so many lanes.
+  std::vector<std::int64_t> product_rows_of(std::int64_t lanes) const;
 
   /// One line a decision, for `burin inspect` and text tests.
   std::vector<std::pair<std::string, std::string>> describe(const AxisMap& axes) const;

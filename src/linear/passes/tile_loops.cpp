@@ -15,12 +15,6 @@
 namespace burin::linear {
 namespace {
 
-bool holds_product(const Loop& loop) {
-  bool found = false;
-  for_each_expression(loop.body(), [&](const Expression& e) { found |= e.op == Op::update_fma; });
-  return found;
-}
-
 bool is_innermost(const Loop& loop) {
   return std::none_of(loop.body().begin(), loop.body().end(), [](const Item& i) { return i.is_loop(); });
 }

@@ -50,6 +50,7 @@ Schedule schedule_of(const FileCase& c) {
   s.product_rows = numbers(option(c, "product_rows", "4,2,1"));
   s.elementwise_rows = numbers(option(c, "elementwise_rows", "2,1"));
   s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
+  s.taller_tails = c.options.contains("taller_tails");
   s.softmax_form = softmax_form(option(c, "softmax", "score_rows"));
   s.key_block = std::stoll(option(c, "key_block", "4"));
   s.pack_reads = std::stoll(option(c, "pack_reads", "2"));
