@@ -28,7 +28,7 @@ struct CompileOptions {
   /// Keys and values are copied side by side where at least so many blocks of queries read them; 0: never. Unset: the
   /// schedule decides.
   std::optional<std::int64_t> pack_reads;
-  /// Size of the second-level cache that the schedule reckons with, in bytes. Unset: this machine's.
+  /// Size of the second-level and of the last cache that the schedule reckons with, in bytes. Unset: this machine's.
   std::optional<std::int64_t> cache_bytes;
   /// Who computes matrix products: "burin" (or empty): code of Burin's own; "onednn": oneDNN's BRGEMM ukernel, which
   /// generates code for each new shape when it is bound (see brgemm_statistics). Slower as a rule, and there to compare

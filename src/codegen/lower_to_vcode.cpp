@@ -79,6 +79,7 @@ class PhaseEmitter {
   PhaseCode run(const Loop& phase) {
     PhaseCode out;
     emit_phase(phase, out);
+    if (streams_) b_.append({VOp::fence});
     b_.append({VOp::ret});
     prologue_.finish();
     remove_dead_code();
@@ -654,8 +655,10 @@ class PhaseEmitter {
       return;
     }
     const VReg value = elementwise_.in_register(element(e.in[0], row, vector));
+    const VOp whole = e.past_caches && t.mask == kNoReg ? VOp::store_stream : VOp::store;
+    streams_ |= whole == VOp::store_stream;
     Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::store_bool, VOp::store_bool, VOp::store_bool_strided)
-                                  : element_access(e, t, pointers, row, vector, VOp::store, VOp::store, VOp::store_strided);
+                                  : element_access(e, t, pointers, row, vector, VOp::store, whole, VOp::store_strided);
     if (linear::access_mode(e, t.lane_variable) == AccessMode::splat) {  // all lanes are the same: one is stored
       i.count = prologue_.parameter(1);
       i.mask = first_lanes(i.count);
@@ -750,6 +753,7 @@ class PhaseEmitter {
   std::vector<std::set<std::string>> varies_;
   std::map<std::string, std::int64_t> widest_lanes_;
   std::set<ValueId> updated_;
+  bool streams_ = false;  ///< something is written past the caches
   std::map<ValueId, ValueRegisters> values_;
   std::map<const Expression*, std::uint32_t> origins_;
 };

@@ -68,6 +68,7 @@ struct Expression {
   MemoryId memory = kNone;         ///< of load, store
   Expr index;                      ///< of load, store: the element, an Expr over symbols and loop variables.
                                    ///< of integer: the value
+  bool past_caches = false;        ///< of store: its whole vectors need not be found in a cache later
   std::vector<std::string> over;   ///< of fill: loop variables (of enclosing or following sibling loops) that its
                                    ///< tile spans
 };

@@ -28,6 +28,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
+  p.add({"stream_outputs", "large outputs are written past the caches, where the schedule says so",
+         [schedule](LinearIR& ir) { return stream_outputs(ir, schedule); }, false});
   p.add({"allocate_scratch", "buffers to offsets, coloured by live range", allocate_scratch, true});
   return p;
 }

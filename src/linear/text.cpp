@@ -161,6 +161,7 @@ class Printer {
       separator = ", ";
     }
     if (has_parameter(e.op) || (e.op != Op::fill && e.imm != 0)) text += ", alpha=" + number(e.imm);
+    if (e.past_caches) text += " past caches";
     if (!e.over.empty()) text += fmt::format(" over({})", fmt::join(e.over, ", "));
     return text;
   }
@@ -757,6 +758,8 @@ class Parser {
     e.index = index();
     expect(',');
     e.in.push_back(value());
+    e.past_caches = accept_word("past");
+    if (e.past_caches) keyword("caches");
     return e;
   }
 

@@ -55,7 +55,7 @@ class Compiler {
     if (target_.isa == Isa::none) throw Error("this CPU has no AVX2: no kernel can be compiled");
     if (target_.isa > host_target().isa)
       throw Error(fmt::format("instruction set {}: this machine offers {}", to_string(target_.isa), to_string(host_target().isa)));
-    target_.l2_bytes = options.cache_bytes.value_or(target_.l2_bytes);
+    if (options.cache_bytes) target_.l2_bytes = target_.l3_bytes = *options.cache_bytes;
     const DumpFunction dump = options.dump ? options.dump : dump_from_environment();
     pass_options_.disabled = options.disabled_passes;
     pass_options_.limit = options.pass_limit;
@@ -82,6 +82,7 @@ class Compiler {
     run_passes(ir, schedule);
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
+    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule);
     kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
     return kernel_;
   }
@@ -109,17 +110,29 @@ class Compiler {
     return std::any_of(timings.begin(), timings.end(), [&](const PassTiming& t) { return t.name == asked && t.changed; });
   }
 
-  /// The online softmax as a second variant, for those shapes that the schedule names. (What cannot be rewritten to it
-  /// stays without.)
+  /// The online softmax as a second variant, for those shapes that the schedule names.
   void add_online(const AxisMap& axes, Schedule schedule) {
-    kernel_->choice = schedule.online_when;
+    const Expr when = schedule.online_when;
     schedule.softmax_form = SoftmaxForm::online;
+    add_alternative(axes, schedule, when, "online", "rewrite_online_softmax");
+  }
+
+  void add_streaming(const AxisMap& axes, Schedule schedule) {
+    const Expr when = schedule.stream_when;
+    schedule.stream = true;
+    add_alternative(axes, schedule, when, "stream", "stream_outputs");
+  }
+
+  /// A second variant, where this pass can make one.
+  void add_alternative(const AxisMap& axes, const Schedule& schedule, const Expr& when, const std::string& name,
+                       std::string_view pass) {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
-    if (dump_) pass_options_.dump = [this](std::string_view stage, const std::string& text) { dump_("online." + std::string(stage), text); };
-    if (run_passes(ir, schedule, "rewrite_online_softmax"))
-      emit(ir, schedule);
-    else
-      kernel_->choice = 0;
+    if (dump_)
+      pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
+    if (!run_passes(ir, schedule, pass)) return;
+    emit(ir, schedule);
+    kernel_->variants.back().aligned_outputs = schedule.stream;
+    kernel_->choice = when;
   }
 
   /// One more variant.

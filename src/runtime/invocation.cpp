@@ -48,7 +48,8 @@ struct Invocation::State {
   bool bound = false;
   std::vector<TensorDesc> bound_inputs;       ///< what it is bound to
   std::map<std::string, std::int64_t> bound_symbols;
-  const Kernel::Variant* variant = nullptr;   ///< of the shapes that are bound
+  const Kernel::Variant* chosen = nullptr;    ///< for the shapes that are bound
+  const Kernel::Variant* variant = nullptr;   ///< that runs: the chosen one, or the first where pointers forbid that
   std::vector<std::int64_t> registers;        ///< of the tape: the parameter block
   std::vector<std::int64_t> binding_registers;
   std::vector<Dims> output_shapes;
@@ -80,9 +81,9 @@ void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<
   std::copy_n(binding_registers.begin(), kernel->binding.symbol_count(), registers.begin());
   registers[kernel->binding.symbol_count()] = workers;
   kernel->tape.evaluate(registers);
-  variant = &kernel->variants[static_cast<std::size_t>(registers[kernel->choice_slot])];
+  chosen = &kernel->variants[static_cast<std::size_t>(registers[kernel->choice_slot])];
   std::size_t n = inputs.size() + kernel->outputs.size();
-  for (const Tensor& c : variant->constants) pointers[n++] = const_cast<std::byte*>(c.data());
+  for (const Tensor& c : chosen->constants) pointers[n++] = const_cast<std::byte*>(c.data());
   for (std::size_t i = 0; i < inputs.size(); ++i)
     input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();
   size_outputs();
@@ -107,8 +108,8 @@ void Invocation::State::size_outputs() {
 }
 
 void Invocation::State::size_scratch() {
-  call_bytes = aligned(registers[variant->call_bytes_slot]);
-  worker_stride = aligned(registers[variant->worker_bytes_slot]);
+  call_bytes = aligned(registers[chosen->call_bytes_slot]);
+  worker_stride = aligned(registers[chosen->worker_bytes_slot]);
   const std::int64_t all_workers =
       checked_mul(static_cast<std::int64_t>(worker_stride), static_cast<std::int64_t>(workers), kernel->name);
   static_cast<void>(checked_add(all_workers, static_cast<std::int64_t>(call_bytes), kernel->name));
@@ -139,6 +140,8 @@ void Invocation::State::set_pointers(std::span<const void* const> inputs, std::s
     if (outputs[i] == nullptr && !output_is_empty[i]) throw Error(fmt::format("tensor '{}': null pointer", kernel->outputs[i].name));
     pointers[n++] = outputs[i];
   }
+  const auto aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % runtime::kOutputAlignment == 0; };
+  variant = chosen->aligned_outputs && !std::all_of(outputs.begin(), outputs.end(), aligned) ? &kernel->variants.front() : chosen;
 }
 
 /// The phases of this level on their units, then the rounds inside.

@@ -13,6 +13,8 @@
 
 namespace burin::runtime {
 
+inline constexpr std::size_t kOutputAlignment = 64;
+
 /// What compile() makes: code, the parameter tape, and where each number of a call comes from.
 struct Kernel {
   struct Phase {
@@ -30,6 +32,7 @@ struct Kernel {
     std::vector<Phase> phases;  ///< by level
     std::vector<Round> rounds;  ///< outermost first
     std::vector<Tensor> constants;
+    bool aligned_outputs = false;  ///< to kOutputAlignment, or the first variant runs instead: same constants, scratch
     Expr worker_bytes, call_bytes;
     Tape::Slot worker_bytes_slot = 0, call_bytes_slot = 0;
   };

@@ -194,6 +194,24 @@ class Scheduler {
     return less(target_.l2_bytes, extent(axes_.reduced[values]) * of_key * static_cast<std::int64_t>(sizeof(float)));
   }
 
+  /// Whether inputs and outputs together leave the last cache, and vectors of outputs are whole (unaligned ones cannot be
+  /// written past it).
+  Expr leave_all_caches() const {
+    Expr bytes = 0, whole = 1;
+    const auto bytes_of = [&](ValueId v) {
+      Expr elements = 1;
+      for (const Expr& e : body_.value(v).shape) elements *= e;
+      return elements * static_cast<std::int64_t>(size_of(body_.value(v).precision));
+    };
+    for (ValueId v : body_.inputs) bytes += bytes_of(v);
+    for (ValueId v : body_.outputs) {
+      const Shape& shape = body_.value(v).shape;
+      bytes += bytes_of(v);
+      whole *= equal(mod(shape.empty() ? Expr(1) : shape.back(), target_.lanes()), 0);
+    }
+    return select(less(target_.l3_bytes, bytes), whole, 0);
+  }
+
   static bool has(const std::vector<AxisId>& axes, AxisId a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); }
 
   /// Rows that are left over are one tile where they are all that the product's time goes to.
@@ -218,6 +236,7 @@ class Scheduler {
       schedule_.product_rows = {1};
       schedule_.elementwise_rows = {1};
       schedule_.prefetched_row = kPrefetchedRow;
+      schedule_.stream_when = leave_all_caches();
       schedule_.lane_steps = descending({kElementwiseVectors * lanes, lanes});
     }
     schedule_.transposed_rows = {lanes, 1};
@@ -305,6 +324,8 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("row_group", fmt::format("{}", row_group));
   }
   if (brgemm_executor) out.emplace_back("products", "executor");
+  if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
+  if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
   if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));
   if (softmax_form == SoftmaxForm::online || !(online_when == Expr(0))) out.emplace_back("key_block", fmt::format("{}", key_block));

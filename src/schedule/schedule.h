@@ -48,6 +48,8 @@ struct Schedule {
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
+  Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
+  bool stream = false;              ///< that they are
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never
   bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory

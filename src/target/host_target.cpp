@@ -45,9 +45,10 @@ void set_cache_size(std::int64_t& bytes, int name) {
 
 TargetInfo host_target() {
   TargetInfo t = target_for(std::min(host_isa(), cap()));
-#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE)
+#if defined(_SC_LEVEL1_DCACHE_SIZE) && defined(_SC_LEVEL2_CACHE_SIZE) && defined(_SC_LEVEL3_CACHE_SIZE)
   set_cache_size(t.l1_bytes, _SC_LEVEL1_DCACHE_SIZE);
   set_cache_size(t.l2_bytes, _SC_LEVEL2_CACHE_SIZE);
+  set_cache_size(t.l3_bytes, _SC_LEVEL3_CACHE_SIZE);
 #endif
   return t;
 }

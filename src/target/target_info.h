@@ -23,6 +23,7 @@ struct TargetInfo {
   bool has_broadcast_operand = false;  ///< arithmetic with a scalar from memory
   std::int64_t l1_bytes = 32 * 1024;
   std::int64_t l2_bytes = 1024 * 1024;
+  std::int64_t l3_bytes = 32 * 1024 * 1024;
 
   /// Lanes of one vector for elements of the given size.
   std::int64_t lanes(std::int64_t element_bytes = 4) const { return vector_bytes / element_bytes; }

@@ -25,6 +25,7 @@ bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir);
 bool prefetch_rows(LinearIR& ir, const Schedule& schedule);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
+bool stream_outputs(LinearIR& ir, const Schedule& schedule);
 bool allocate_scratch(LinearIR& ir);
 
 /// The whole way from lowered Linear IR to what the code generator reads, as one table.
