@@ -3,8 +3,8 @@
 //
 //   ; pass: tile_loops                        a pass of linear_pipeline(): Linear IR in and out;
 //   ; lane_steps: 8,4                         the output is "unchanged" where it does not fire
-//   ; pass: tile_loops,expand_versions        several, in the pipeline's order, after which nothing is
-//                                             left to do before code generation
+//   ; pass: tile_loops,expand_versions        several, in the pipeline's order ("all" of them), after
+//                                             which nothing is left to do before code generation
 //   ; pass: lower                             a graph in, Linear IR out
 //   ; pass: schedule                          a graph in, the schedule's decisions out
 //   ; target: avx2                            of these two; avx512 unless given, neon: no code is made for it
@@ -109,9 +109,13 @@ std::string run_passes(const FileCase& c) {
   const LinearIR before = parse_linear(c.input);
   verify(before);
   LinearIR after = parse_linear(c.input);
-  std::vector<std::string> names = words(c.pass);
-  const bool several = names.size() > 1;
   const auto pipeline = linear_pipeline(schedule_of(c));
+  std::vector<std::string> names = words(c.pass);
+  if (c.pass == "all") {
+    names.clear();
+    for (const auto& pass : pipeline.passes()) names.push_back(pass.name);
+  }
+  const bool several = names.size() > 1;
   for (const auto& pass : pipeline.passes()) {
     if (names.empty() || pass.name != names.front()) continue;
     names.erase(names.begin());
