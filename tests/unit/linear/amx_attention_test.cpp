@@ -1,5 +1,5 @@
-// What the text test of a bf16 attention in tiles (filetests/linear/amx_attention.txt) computes, in front of all passes and
-// behind them, and that its tiles need nothing that a matrix unit has not.
+// What the text test of a bf16 attention in tiles (filetests/linear/amx_attention.txt) computes, in
+// front of all passes and behind them, and that its tiles need nothing that a matrix unit has not.
 
 #include <gtest/gtest.h>
 
@@ -17,8 +17,6 @@
 namespace burin::linear {
 namespace {
 
-constexpr std::int64_t kHeadSize = 64;
-
 struct Kernels {
   LinearIR written, ready;
 };
@@ -29,11 +27,12 @@ Kernels kernels() {
   all << file.rdbuf();
   const std::string text = all.str(), expect = "; expect";
   const std::size_t begin = text.find("linear @"), middle = text.find(expect);
-  return {parse_linear(text.substr(begin, middle - begin)), parse_linear(text.substr(middle + expect.size()))};
+  return {parse_linear(text.substr(begin, middle - begin)),
+          parse_linear(text.substr(middle + expect.size()))};
 }
 
 struct Sizes {
-  std::int64_t batch, heads, queries, keys;
+  std::int64_t batch, heads, queries, keys, head_size = 64;
 };
 
 struct Inputs {
@@ -50,29 +49,34 @@ Tensor random(Precision precision, const Dims& dims, double largest, unsigned se
 }
 
 Inputs inputs(const Sizes& s) {
-  return {random(Precision::bf16, {s.batch, s.queries, s.heads, kHeadSize}, 2, 1),
-          random(Precision::bf16, {s.batch, s.keys, s.heads, kHeadSize}, 2, 2),
-          random(Precision::bf16, {s.batch, s.keys, s.heads, kHeadSize}, 2, 3),
+  return {random(Precision::bf16, {s.batch, s.queries, s.heads, s.head_size}, 2, 1),
+          random(Precision::bf16, {s.batch, s.keys, s.heads, s.head_size}, 2, 2),
+          random(Precision::bf16, {s.batch, s.keys, s.heads, s.head_size}, 2, 3),
           random(Precision::f32, {s.batch, s.keys}, 1, 4)};
 }
 
 /// One row of the output, in double precision.
-std::vector<double> attention_row(const Inputs& in, std::int64_t b, std::int64_t h, std::int64_t query) {
-  const std::int64_t heads = in.q.dims()[2], keys = in.k.dims()[1];
-  const auto row = [&](const Tensor& t, std::int64_t i) { return ((b * t.dims()[1] + i) * heads + h) * kHeadSize; };
+std::vector<double> attention_row(const Inputs& in, std::int64_t b, std::int64_t h,
+                                  std::int64_t query) {
+  const std::int64_t heads = in.q.dims()[2], keys = in.k.dims()[1], size = in.q.dims()[3];
+  const auto row = [&](const Tensor& t, std::int64_t i) {
+    return ((b * t.dims()[1] + i) * heads + h) * size;
+  };
   std::vector<double> scores;
   for (std::int64_t key = 0; key < keys; ++key) {
     double dot = 0;
-    for (std::int64_t e = 0; e < kHeadSize; ++e) dot += in.q.at(row(in.q, query) + e) * in.k.at(row(in.k, key) + e);
-    scores.push_back(dot / std::sqrt(static_cast<double>(kHeadSize)) + in.mask.at(b * keys + key));
+    for (std::int64_t e = 0; e < size; ++e)
+      dot += in.q.at(row(in.q, query) + e) * in.k.at(row(in.k, key) + e);
+    scores.push_back(dot / std::sqrt(static_cast<double>(size)) + in.mask.at(b * keys + key));
   }
   const double top = *std::ranges::max_element(scores);
   double sum = 0;
-  std::vector<double> out(kHeadSize);
+  std::vector<double> out(static_cast<std::size_t>(size));
   for (std::int64_t key = 0; key < keys; ++key) {
     const double weight = std::exp(scores[static_cast<std::size_t>(key)] - top);
     sum += weight;
-    for (std::int64_t d = 0; d < kHeadSize; ++d) out[static_cast<std::size_t>(d)] += weight * in.v.at(row(in.v, key) + d);
+    for (std::int64_t d = 0; d < size; ++d)
+      out[static_cast<std::size_t>(d)] += weight * in.v.at(row(in.v, key) + d);
   }
   for (double& x : out) x /= sum;
   return out;
@@ -84,13 +88,13 @@ constexpr double kTolerance = 0.01;
 void expect_attention(const Sizes& s, const Inputs& in) {
   const Kernels both = kernels();
   for (const LinearIR* ir : {&both.written, &both.ready}) {
-    const Tensor out = interpret(*ir, in.all())[0];
-    ASSERT_EQ(out.dims(), (Dims{s.batch, s.queries, s.heads, kHeadSize}));
-    for (std::int64_t i = 0; i < out.size(); i += kHeadSize) {
-      const std::int64_t row = i / kHeadSize;
+    const Tensor out = interpret(*ir, in.all(), {{"P", s.head_size / 2}})[0];
+    ASSERT_EQ(out.dims(), (Dims{s.batch, s.queries, s.heads, s.head_size}));
+    for (std::int64_t i = 0; i < out.size(); i += s.head_size) {
+      const std::int64_t row = i / s.head_size;
       const std::vector<double> expected =
           attention_row(in, row / s.heads / s.queries, row % s.heads, row / s.heads % s.queries);
-      for (std::int64_t d = 0; d < kHeadSize; ++d)
+      for (std::int64_t d = 0; d < s.head_size; ++d)
         ASSERT_NEAR(out.at(i + d), expected[static_cast<std::size_t>(d)], kTolerance)
             << s.queries << " queries, " << s.keys << " keys: row " << row << ", column " << d;
     }
@@ -98,8 +102,16 @@ void expect_attention(const Sizes& s, const Inputs& in) {
 }
 
 TEST(AmxAttention, WholeAndPartialUnits) {
-  for (const Sizes& s : std::vector<Sizes>{{1, 1, 16, 32}, {2, 3, 17, 33}, {1, 1, 1, 1}, {1, 2, 5, 64}, {1, 1, 33, 70}})
+  for (const Sizes& s : std::vector<Sizes>{
+           {1, 1, 16, 32}, {2, 3, 17, 33}, {1, 1, 1, 1}, {1, 2, 5, 64}, {1, 1, 33, 70}})
     expect_attention(s, inputs(s));
+}
+
+TEST(AmxAttention, SmallerHeads) {
+  for (const std::int64_t head_size : {2, 16, 40}) {
+    const Sizes s{1, 2, 17, 40, head_size};
+    expect_attention(s, inputs(s));
+  }
 }
 
 /// Scores grow by more than any exponent allows, from one unit to the next and inside of one.
@@ -128,7 +140,8 @@ ValueId value(const LinearIR& ir, const std::string& name) {
   return static_cast<ValueId>(std::ranges::find(ir.values, name) - ir.values.begin());
 }
 
-/// The tiles of the output (and of the scores) start at zero or as memory, gather products, and are stored.
+/// The tiles of the output (and of the scores) start at zero or as memory, gather products, and are
+/// stored.
 TEST(AmxAttention, TilesHoldSumsOfProductsOnly) {
   const LinearIR ir = kernels().ready;
   std::set<ValueId> loaded;
@@ -140,7 +153,8 @@ TEST(AmxAttention, TilesHoldSumsOfProductsOnly) {
     ASSERT_LT(tile, ir.values.size());
     for_each_expression(ir.phases, [&](const Expression& e) {
       if (e.out != tile && std::ranges::find(e.in, tile) == e.in.end()) return;
-      const bool is_known = e.op == Op::fill || e.op == Op::update_fma || e.op == Op::store || (e.op == Op::assign && loaded.contains(e.in[1]));
+      const bool is_known = e.op == Op::fill || e.op == Op::update_fma || e.op == Op::store ||
+                            (e.op == Op::assign && loaded.contains(e.in[1]));
       EXPECT_TRUE(is_known) << info(e.op).text << " of tile " << name;
       if (e.op == Op::update_fma) {
         EXPECT_TRUE(loaded.contains(e.in[1]) && loaded.contains(e.in[2]));
