@@ -360,6 +360,7 @@ class PhaseEmitter {
   Tile tile_of(const Loop& loop, const Loop::Version& v, const Tile& outer) const {
     Tile tile = outer;
     if (loop.lanes) {
+      if (v.step % target_.lanes() != 0) throw Error(fmt::format("loop {}: {} elements are no whole vectors", loop.var, v.step));
       tile.lane_variable = loop.var;
       tile.vectors = v.step / target_.lanes();
     } else if (v.step > 1) {

@@ -93,8 +93,9 @@ Block clone(const Block& block);
 /// `for (var = begin; var < end;)` run by the versions in order, widest first: each runs as long as `step` whole
 /// elements are left (a partial one: as long as any is left) and advances `var` by `step`. One iteration of a version
 /// computes a *tile*: `step` elements of the loop's axis at once, in registers, as rows (lanes == false) or as vectors
-/// of lanes (lanes == true; `step` is a multiple of the target's vector length). Values depend on the row axis and on
-/// the lane axis only through loads, fills and operands.
+/// of lanes (lanes == true; `step` is a multiple of the target's vector length, or 1: no vector, but one element of it,
+/// as the tail of a target without masks). Values depend on the row axis and on the lane axis only through loads, fills
+/// and operands.
 struct Loop {
   struct Version {
     std::int64_t step = 1;

@@ -12,6 +12,10 @@
 //     loop _k { load A  store B }   A is needed when B is stored: A and B must not overlap
 //     loop _k { load B }
 //
+// A loop may load what only its earlier iterations have stored (its first ones skip the load, by the
+// bounds of a loop around it). So what a loop both loads and stores is never said to be read before
+// it is written; the interpreter, which knows who wrote each byte, does that.
+//
 // Two memories that are needed at once and overlap: whichever is stored later is stored while the
 // other is needed. So it is enough to look at stores.
 
@@ -42,7 +46,8 @@ class Liveness {
 
   explicit Liveness(const LinearIR& ir) : ir_(ir) {
     for (const MemoryId m : before(ir.phases, {}, {}))
-      throw Error(fmt::format("%{} is read before it is written", ir.memory[m].name));
+      if (!carried_.contains(m))
+        throw Error(fmt::format("%{} is read before it is written", ir.memory[m].name));
   }
   const std::set<Pair>& conflicts() const { return conflicts_; }
   const Memories& touched() const { return touched_; }
@@ -91,8 +96,10 @@ class Liveness {
     // What the loop loads before it stores it, and what is needed behind it and not filled by it.
     const Memories exposed = loads_first(loop);
     Memories needed = std::move(behind);
-    for (const MemoryId m : stored_in(loop))
+    for (const MemoryId m : stored_in(loop)) {
       if (!kept.contains(m)) needed.erase(m);
+      if (!loop.parallel && exposed.contains(m)) carried_.insert(m);
+    }
     unite(needed, exposed);
     return needed;
   }
@@ -130,6 +137,7 @@ class Liveness {
   const LinearIR& ir_;
   std::set<Pair> conflicts_;
   Memories touched_;
+  Memories carried_;  ///< from one iteration of a loop to the next
 };
 
 using Symbols = std::map<std::string, std::int64_t>;

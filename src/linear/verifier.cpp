@@ -13,9 +13,9 @@
 //   - The variable starts with '_' and no enclosing loop has it. begin and end are over symbols and variables of
 //     enclosing loops, not over those of tiles.
 //   - There is a version. Steps are positive and strictly descend; only the last may be partial. The last leaves no
-//     element: it is partial, or of step 1, or its step divides the extent.
-//   - A lane loop's steps are multiples of the target's lanes (before tiling: one version of step 1). No two lane
-//     loops enclose one another.
+//     element: it is partial, or of step 1, or its step divides the extent (and those of the wider ones).
+//   - A lane loop's steps are multiples of the target's lanes; the last may be 1, elements one by one (before tiling, and
+//     the tail where a target has no masks). No two lane loops enclose one another.
 //   - A brgemm loop is a lane loop that stands in the body of a parallel loop and is one product of matrices in memory,
 //     of the form that brgemm_nest.h shows.
 //   - Parallel loops come outermost, have one version and are no lane loops; the body of one is another one and
@@ -45,7 +45,7 @@
 //   - No value crosses from one phase to another.
 //   (registers)
 //   - What is read was written in the same block or an enclosing one.
-//   - No two tiled row loops enclose one another. Steps of lane loops are multiples of the target's lanes.
+//   - No two tiled row loops enclose one another.
 //   - A value defined in front of a tile's loop varies over that loop only if the loop runs once, or if it is a lane
 //     loop in which the value is only updated: registers hold one tile.
 //   - An update does not fold across lanes.
@@ -297,7 +297,11 @@ class Verifier {
   bool reaches_end(const Loop& loop) const {
     const Expr extent = loop.end - loop.begin;
     auto rest = extent.as_constant();
-    if (!rest) return ir_.facts.proves_divides(loop.versions.back().step, extent);
+    if (!rest) {
+      const std::int64_t last = loop.versions.back().step;
+      return std::ranges::all_of(loop.versions, [&](const Loop::Version& v) { return v.step % last == 0; }) &&
+             ir_.facts.proves_divides(last, extent);
+    }
     for (const Loop::Version& v : loop.versions) *rest %= v.step;
     return *rest == 0;
   }
@@ -366,10 +370,8 @@ class Verifier {
   void lanes(const Loop& loop) const {
     for (const Enclosing& e : path_)
       if (e.loop != &loop && e.loop->lanes) fail("lane loop {} encloses another one", e.loop->var);
-    const bool untiled = loop.versions.size() == 1 && loop.versions[0].step == 1;
-    if (untiled && (!registers_ || loop.brgemm)) return;
     for (const Loop::Version& v : loop.versions)
-      if (v.step % ir_.lanes != 0) fail("step {} is not a multiple of the {} lanes", v.step, ir_.lanes);
+      if (v.step != 1 && v.step % ir_.lanes != 0) fail("step {} is not a multiple of the {} lanes", v.step, ir_.lanes);
   }
 
   void brgemm(const Loop& loop) const {

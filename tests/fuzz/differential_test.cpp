@@ -257,7 +257,7 @@ class Fuzzer {
     CompileOptions options;
     options.isa = to_string(isa);
     options.verify = random.chance(0.125);
-    if (kind_ == "attention") draw_schedule(options, random);
+    draw_schedule(options, random);
     if (kind_ != "elementwise" && options.softmax_form != "online" && random.chance(0.25)) options.brgemm = "onednn";
     const std::string how = text_of(options);
     announce(fmt::format("{}\n{}\n{} compiling\n", replay_, text_, how));
@@ -280,8 +280,12 @@ class Fuzzer {
   }
 
   /// What the schedule leaves to large shapes happens at small ones, too.
-  static void draw_schedule(CompileOptions& options, Random& random) {
+  void draw_schedule(CompileOptions& options, Random& random) const {
     constexpr std::int64_t kSmallCache = 8192;
+    if (kind_ != "attention") {
+      if (random.chance(0.25)) options.cache_bytes = kSmallCache;
+      return;
+    }
     const std::vector<std::string> forms = {"score_rows", "online", ""};
     options.softmax_form = random.pick(forms);
     if (options.softmax_form.empty()) options.cache_bytes = kSmallCache;
@@ -289,8 +293,8 @@ class Fuzzer {
   }
 
   static std::string text_of(const CompileOptions& options) {
-    return fmt::format("{} {}{}", options.isa, options.softmax_form.empty() ? "any form" : options.softmax_form,
-                       options.pack_reads ? " packed" : "");
+    return fmt::format("{} {}{}{}", options.isa, options.softmax_form.empty() ? "any form" : options.softmax_form,
+                       options.pack_reads ? " packed" : "", options.cache_bytes ? " small caches" : "");
   }
 
   bool check_run(const CompiledSubgraph& compiled, const GeneratedGraph& generated, const Shaped& s, const CompileOptions& options,

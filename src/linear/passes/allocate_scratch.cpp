@@ -6,8 +6,8 @@
 //
 // What the workers of a call share lies in scratch of its own, one buffer behind the other: phases overlap.
 //
-// A live range runs from the first to the last access in program order; a loop that holds some accesses but not all
-// counts as a whole, since its next iteration reaches them again.
+// A live range runs from the first to the last access in program order; a loop that holds some accesses but not all, or
+// the first of which is a load, counts as a whole, since its next iteration reaches them again.
 
 #include <algorithm>
 #include <map>
@@ -36,23 +36,35 @@ class LiveRanges {
   const std::map<MemoryId, Range>& ranges() const { return ranges_; }
 
  private:
-  /// Gives the number of accesses of each memory inside of the block.
-  std::map<MemoryId, std::size_t> visit(const Block& block) {
-    std::map<MemoryId, std::size_t> inside;
+  /// Of one memory inside of a block.
+  struct Accesses {
+    std::size_t count = 0;
+    bool load_first = false;
+
+    void add(const Accesses& more) {
+      if (count == 0) load_first = more.load_first;
+      count += more.count;
+    }
+  };
+
+  std::map<MemoryId, Accesses> visit(const Block& block) {
+    std::map<MemoryId, Accesses> inside;
     for (const Item& item : block) {
       if (!item.is_loop()) {
         ++position_;
-        if (is_memory(item.expression)) touch(item.expression.memory, position_), ++inside[item.expression.memory];
+        if (!is_memory(item.expression)) continue;
+        touch(item.expression.memory, position_);
+        inside[item.expression.memory].add({1, item.expression.op == Op::load});
         continue;
       }
       const std::size_t begin = ++position_;
-      std::map<MemoryId, std::size_t> in_loop;
+      std::map<MemoryId, Accesses> in_loop;
       for (const Loop::Version& v : item.loop->versions)
-        for (const auto& [m, n] : visit(v.body)) in_loop[m] += n;
+        for (const auto& [m, accesses] : visit(v.body)) in_loop[m].add(accesses);
       const std::size_t end = ++position_;
-      for (const auto& [m, n] : in_loop) {
-        inside[m] += n;
-        if (n != accesses_[m]) touch(m, begin), touch(m, end);
+      for (const auto& [m, accesses] : in_loop) {
+        inside[m].add(accesses);
+        if (accesses.count != accesses_[m] || accesses.load_first) touch(m, begin), touch(m, end);
       }
     }
     return inside;

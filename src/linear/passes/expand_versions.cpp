@@ -1,10 +1,12 @@
 // Whether a tail exists is a run-time question: each tiled loop gets narrower versions of its body behind the wide one,
-// down to one row, or to one (partial) vector of lanes:
+// down to the last that the schedule names. Where that is not 1, it is partial and takes what is left (a masked vector, a
+// tile that is configured at run time):
 //
 //     loop _k in 0..S step 8 partial { ... }    ->    loop _k in 0..S { step 8 {...} step 4 {...} step 1 {...} }
+//     lanes _q in 0..S step 48 partial { ... }  ->    lanes _q in 0..S { step 48 {...} step 16 partial {...} }
 //
-// Where the extent is a constant, only the versions that will run are made. In narrower versions of the lane loop a tile
-// of a product may have more rows, so that its sums still are many.
+// Where the extent is a constant, or a known multiple of a step, only the versions that can run are made. In narrower
+// versions of the lane loop a tile of a product may have more rows, so that its sums still are many.
 
 #include <algorithm>
 
@@ -41,20 +43,31 @@ class Expansion {
     return schedule_.product_rows_of(lanes);
   }
 
+  /// Whether this step, behind the versions that the loop has, comes to the end of each extent.
+  bool leaves_nothing(const Loop& loop, const Expr& extent, std::int64_t step) const {
+    const auto is_multiple = [&](const Loop::Version& wider) { return wider.step % step == 0; };
+    return std::ranges::all_of(loop.versions, is_multiple) && ir_.facts.proves_divides(step, extent);
+  }
+
   void expand(Loop& loop, std::int64_t lanes) {
+    const std::int64_t widest = loop.versions.front().step;
     Block body = std::move(loop.body());
     loop.versions.clear();
     const std::vector<std::int64_t> steps = steps_of(loop, lanes);
-    auto rest = (loop.end - loop.begin).as_constant();
+    const Expr extent = loop.end - loop.begin;
+    auto rest = extent.as_constant();
     for (std::int64_t step : steps) {
       const bool last = step == steps.back();
       if (rest && *rest < step && !(last && *rest > 0)) continue;
-      const bool partial = last && loop.lanes && !(rest && *rest % step == 0);
+      const bool whole = rest ? *rest % step == 0 : leaves_nothing(loop, extent, step);
+      const bool partial = last && step > 1 && !whole;
       loop.versions.push_back({step, partial, clone(body)});
+      if (whole) break;
       if (rest) *rest = partial ? 0 : *rest % step;
     }
-    if (loop.versions.empty()) loop.versions.push_back({steps.back(), loop.lanes, std::move(body)});
-    changed_ = true;
+    if (loop.versions.empty()) loop.versions.push_back({steps.back(), steps.back() > 1, std::move(body)});
+    const Loop::Version& first = loop.versions.front();
+    changed_ |= loop.versions.size() > 1 || !first.partial || first.step != widest;
   }
 
   LinearIR& ir_;

@@ -8,7 +8,8 @@
 //                                                     %t = add %s, %m }
 //
 // The value then crosses loops, that is, it goes through a buffer. A loop that holds nothing but element-wise
-// expressions and no product may keep its access.
+// expressions and no product may keep its access; and a loop over the elements of one lane may: pairs of bf16 that lie side
+// by side for instructions that multiply pairs.
 
 #include <algorithm>
 #include <optional>
@@ -34,6 +35,14 @@ const Loop* row_loop(const Expression& e, const Path& path) {
 bool only_elementwise(const Block& block) {
   return std::none_of(block.begin(), block.end(),
                       [](const Item& i) { return i.is_loop() || i.expression.op == Op::update_fma; });
+}
+
+/// Whether the loop is over the narrow elements that make one lane of 32 bit, so that all its iterations together read
+/// whole vectors.
+bool is_inside_of_lane(const Loop& row, const Expression& e, const std::string& lane, Precision precision) {
+  const std::int64_t elements = static_cast<std::int64_t>(sizeof(float) / size_of(precision));
+  const auto stride = e.index.coefficient(lane);
+  return row.end - row.begin == Expr(elements) && stride && *stride == Expr(elements);
 }
 
 class Isolation {
@@ -74,7 +83,8 @@ class Isolation {
       }
       Expression& e = body[i].expression;
       const Loop* row = row_loop(e, path_);
-      if (row == nullptr || (pure && row == path_.loops.back())) {
+      if (row == nullptr || (pure && row == path_.loops.back()) ||
+          is_inside_of_lane(*row, e, lane, ir_.memory[e.memory].precision)) {
         ++i;
         continue;
       }

@@ -3,9 +3,11 @@
 //
 //   ; pass: tile_loops                        a pass of linear_pipeline(): Linear IR in and out;
 //   ; lane_steps: 8,4                         the output is "unchanged" where it does not fire
+//   ; pass: tile_loops,expand_versions        several, in the pipeline's order ("all" of them), after
+//                                             which nothing is left to do before code generation
 //   ; pass: lower                             a graph in, Linear IR out
 //   ; pass: schedule                          a graph in, the schedule's decisions out
-//   ; target: avx2                            of these two; avx512 unless given
+//   ; target: avx2                            of these two; avx512 unless given, neon: no code is made for it
 //   ; executor: yes                           products are for a BRGEMM executor
 
 #include <sstream>
@@ -31,10 +33,17 @@ std::string option(const FileCase& c, const std::string& key, const std::string&
   return it == c.options.end() ? fallback : it->second;
 }
 
+/// Between commas.
+std::vector<std::string> words(const std::string& text) {
+  std::vector<std::string> out;
+  std::istringstream in(text);
+  for (std::string word; std::getline(in, word, ',');) out.push_back(word);
+  return out;
+}
+
 std::vector<std::int64_t> numbers(const std::string& text) {
   std::vector<std::int64_t> out;
-  std::istringstream in(text);
-  for (std::string word; std::getline(in, word, ',');) out.push_back(std::stoll(word));
+  for (const std::string& word : words(text)) out.push_back(std::stoll(word));
   return out;
 }
 
@@ -50,6 +59,7 @@ Schedule schedule_of(const FileCase& c) {
   s.product_rows = numbers(option(c, "product_rows", "4,2,1"));
   s.elementwise_rows = numbers(option(c, "elementwise_rows", "2,1"));
   s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
+  s.stream = c.options.contains("stream");
   s.taller_tails = c.options.contains("taller_tails");
   s.softmax_form = softmax_form(option(c, "softmax", "score_rows"));
   s.key_block = std::stoll(option(c, "key_block", "4"));
@@ -92,21 +102,36 @@ void expect_same_results(const LinearIR& before, const LinearIR& after) {
   }
 }
 
-std::string run_pass(const FileCase& c) {
+/// What code generation expects.
+void expect_ready(const LinearIR& ir) {
+  verify_registers(ir);
+  check_scratch(ir);
+}
+
+std::string run_passes(const FileCase& c) {
   const LinearIR before = parse_linear(c.input);
   verify(before);
   LinearIR after = parse_linear(c.input);
   const auto pipeline = linear_pipeline(schedule_of(c));
-  for (const auto& pass : pipeline.passes()) {
-    if (pass.name != c.pass) continue;
-    const bool changed = pass.run(after);
-    EXPECT_EQ(changed, print(after) != print(before)) << "what the pass says of itself";
-    verify(after);
-    expect_same_results(before, after);
-    if (c.pass == "allocate_scratch") check_scratch(after);
-    return changed ? print(after) : "unchanged";
+  std::vector<std::string> names = words(c.pass);
+  if (c.pass == "all") {
+    names.clear();
+    for (const auto& pass : pipeline.passes()) names.push_back(pass.name);
   }
-  throw Error("no pass is called " + c.pass);
+  const bool several = names.size() > 1;
+  for (const auto& pass : pipeline.passes()) {
+    if (names.empty() || pass.name != names.front()) continue;
+    names.erase(names.begin());
+    const std::string text = print(after);
+    const bool changed = pass.run(after);
+    EXPECT_EQ(changed, print(after) != text) << "what the pass says of itself";
+    verify(after);
+    if (pass.name == "allocate_scratch") check_scratch(after);
+  }
+  if (!names.empty()) throw Error("no pass is called " + names.front() + ", or it comes earlier");
+  expect_same_results(before, after);
+  if (several) expect_ready(after);
+  return print(after) != print(before) ? print(after) : "unchanged";
 }
 
 /// A graph on its way to Linear IR.
@@ -117,16 +142,27 @@ struct Scheduled {
   Schedule schedule;
 };
 
+/// Vectors of 128 bit and no masks at all.
+TargetInfo neon() {
+  TargetInfo t;
+  t.name = "neon";
+  t.vector_bytes = 16;
+  t.vector_registers = 32;
+  return t;
+}
+
 Scheduled scheduled(const FileCase& c) {
   Scheduled s;
   s.graph = parse_graph(c.input);
   dataflow_pipeline().run(s.graph);
   s.axes = analyze_axes(s.graph);
-  s.target = target_for(isa_from_string(option(c, "target", "avx512")));
+  const std::string target = option(c, "target", "avx512");
+  s.target = target == "neon" ? neon() : target_for(isa_from_string(target));
   ScheduleOptions options;
   if (c.options.contains("softmax")) options.softmax_form = softmax_form(c.options.at("softmax"));
   options.brgemm_executor = c.options.contains("executor");
   s.schedule = choose_schedule(s.graph, s.axes, s.target, options);
+  if (target == "neon") s.schedule.lane_steps.push_back(1);
   return s;
 }
 
@@ -147,7 +183,7 @@ std::string run_lower(const FileCase& c) {
   const std::string text = print(ir);
   LinearIR whole = parse_linear(text);
   linear_pipeline(s.schedule).run(whole);
-  check_scratch(whole);
+  expect_ready(whole);
   expect_same_results(ir, whole);
   return text;
 }
@@ -164,7 +200,7 @@ TEST(LinearFiletests, All) {
                                       [](const FileCase& c) {
                                         if (c.pass == "lower") return run_lower(c);
                                         if (c.pass == "schedule") return run_schedule(c);
-                                        return run_pass(c);
+                                        return run_passes(c);
                                       });
 }
 

@@ -99,6 +99,22 @@ TEST(ScratchChecker, EveryIterationAddsItsPart) {
                "%U in bytes 0..4 is stored while %T");
 }
 
+TEST(ScratchChecker, AnIterationReadsWhatTheOneBeforeLeft) {
+  const auto body = [](const std::string& first, const std::string& second) {
+    return "loop _u in 0..S + 1 { loop _before in max(0, _u - 1).._u { " + first + " }\n" +
+           "loop _now in _u..min(S, _u + 1) { " + second + " } }\n";
+  };
+  const std::string load = "%a = load %T[0]\n store %y[_before], %a\n";
+  const std::string store = "%b = load %x[_now]\n store %T[0], %b\n";
+  const std::string other = "store %U[0], %b\n %c = load %U[0]\n";
+  EXPECT_NO_THROW(check_scratch(kernel(two("4*S"), body(load, store + other))));
+  EXPECT_ERROR(check_scratch(kernel(two("0"), body(load, store + other))),
+               "%U in bytes 0..4 is stored while %T");
+  // Not if no loop leads back to the load.
+  EXPECT_ERROR(check_scratch(kernel(two("4*S"), body(load, "") + body("", store))),
+               "%T is read before it is written");
+}
+
 TEST(ScratchChecker, NoOffset) {
   EXPECT_ERROR(
       check_scratch(kernel("worker %T: f32[S]\n worker %U: f32[S] offset=0\n", kOneAfterAnother)),

@@ -141,6 +141,11 @@ TEST(LinearText, RoundsDefinitionsAndAlternatives) {
   EXPECT_EQ(ir.phases[0].loop->versions[0].step, 4);
 }
 
+TEST(LinearText, PastCaches) {
+  expect_same("linear @a lanes=4 symbols(S) {\n  output %o: f32[S] strides[1]\n  loop _i in 0..S {\n    %x = fill 1\n"
+              "    store %o[_i], %x past caches\n  }\n}\n");
+}
+
 TEST(LinearText, WhiteSpaceAndComments) {
   const LinearIR ir = parse_linear(
       "// before\nlinear @a\n lanes = 4 symbols( S ) // here {\n{output%o:f32[S]strides[1]loop _i in 0 .. S step 2 partial{"

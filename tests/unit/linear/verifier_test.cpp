@@ -149,8 +149,11 @@ TEST(LinearVerifier, Loops) {
   reject(kStoreAll + "parallel _i in 0..S { step 4 { }\n step 1 { } }", "a parallel loop has one version, given 2");
   reject(kStoreAll + "parallel _i in 0..S { %q = fill 0\n parallel _j in 0..S { } }", "a parallel loop holds another one and something else");
   reject_changed([](LinearIR& ir) { ir.phases[0].loop->versions.clear(); }, "loop _i has no version");
-  reject_in_registers(kStoreAll + "lanes _i in 0..S { }", "step 1 is not a multiple of the 4 lanes");
+  accept(kStoreAll + "lanes _i in 0..S { step 8 { }\n step 4 { }\n step 1 { } }");  // a tail without masks
+  reject(kStoreAll + "lanes _i in 0..S { step 8 { }\n step 2 { }\n step 1 { } }", "step 2 is not a multiple of the 4 lanes");
   accept(kStoreAll + "loop _i in 4*S..8*S step 4 { }");
+  accept(kStoreAll + "loop _i in 4*S..8*S { step 8 { }\n step 4 { } }");
+  reject(kStoreAll + "loop _i in 4*S..8*S { step 6 { }\n step 4 { } }", "the last step, 4, is not partial and is not known to divide 4*S");
   accept(kStoreAll + "loop _i in 0..2 while %a <= -1 { %a = fill 0 }");
   reject(kStoreAll + "loop _i in 0..2 while %a <= -1 { loop _j in 0..2 { %a = fill 0 } }",
          "the condition reads %a, which the body itself does not hold");
@@ -165,6 +168,7 @@ TEST(LinearVerifier, FormsOfExpressions) {
   expression("%b = add %a", "in '%b = add %a': add takes 2 operands, given 1");
   expression("%b = update_sum %a, %a", "update_sum writes %b but reads %a: they must be one variable");
   expression("store %x[0], %a", "%x is read only");
+  expression("store %T[_i], %a past caches", "only a store of an output goes past the caches");
   expression("store %c[0], %a", "%c is read only");
   expression("%b = load %x[_j]", "in loop _i, in '%b = load %x[_j]': the index names _j, which is neither a symbol nor");
   expression("%b = integer M", "the index names M");

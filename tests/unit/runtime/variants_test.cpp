@@ -123,5 +123,47 @@ TEST_P(Variants, TheSameShapeAgain) {
   EXPECT_TRUE(same_bits(rebound(), first));
 }
 
+/// Large outputs are written past the caches, where they are aligned and rows are whole vectors.
+class Streaming : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    if (isa_from_string(GetParam()) > host_target().isa) GTEST_SKIP() << "this machine has no " << GetParam();
+    CompileOptions options = options_of(GetParam());
+    options.dump = [&](std::string_view stage, const std::string& text) {
+      streams_ |= stage.find(".stream.") != std::string_view::npos && text.find("past caches") != std::string::npos;
+    };
+    compiled_.emplace(compile(graph_, options));
+  }
+  Graph graph_ = parse_graph(R"(graph @g(%x: f32[M,N], %y: f32[M,N]) {
+    %0 = mul %x, %y
+    %1 = add %0, 0.5
+    return %1
+  })");
+  std::optional<CompiledSubgraph> compiled_;
+  bool streams_ = false;
+};
+INSTANTIATE_TEST_SUITE_P(Isa, Streaming, ::testing::Values("avx2", "avx512"));
+
+TEST_P(Streaming, Results) {
+  EXPECT_TRUE(streams_);
+  constexpr std::int64_t kGap = 17;  // floats: an output that begins anywhere
+  for (const Symbols& sizes : {Symbols{{"M", 3}, {"N", 16}}, {{"M", 70}, {"N", 64}}, {{"M", 70}, {"N", 61}}, {{"M", 9}, {"N", 2048}}}) {
+    const auto inputs = random_inputs(graph_, sizes, 3);
+    const Tensor expected = interpret(graph_, inputs)[0];
+    EXPECT_LT(relative_difference(expected, run(*compiled_, inputs, 3)[0]), kTolerance);
+    Invocation invocation = compiled_->bind(shapes_of(inputs));
+    std::vector<float> memory(static_cast<std::size_t>(expected.size() + 2 * kGap));
+    for (const std::int64_t start : {std::int64_t{0}, std::int64_t{1}, kGap}) {
+      std::fill(memory.begin(), memory.end(), kLowest);
+      void* const out = memory.data() + start;
+      invocation.run(pointers_of(inputs), std::vector<void*>{out});
+      for (std::int64_t i = 0; i < static_cast<std::int64_t>(memory.size()); ++i) {
+        const bool inside = i >= start && i < start + expected.size();
+        ASSERT_NEAR(memory[static_cast<std::size_t>(i)], inside ? expected.at(i - start) : kLowest, kTolerance) << i << " from " << start;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace burin::runtime_test
