@@ -405,9 +405,10 @@ class PhaseEmitter {
     return {rows, lanes};
   }
 
-  /// Whether a whole square tile goes through a transpose in registers.
+  /// Whether a square tile goes through a transpose in registers: all of it or half of its rows.
   bool is_transposed(const Expression& e, const Tile& t) const {
-    if (!linear::is_memory(e) || t.rows != target_.lanes() || linear::access_mode(e, t.lane_variable) != AccessMode::across) return false;
+    const bool square = t.rows == target_.lanes() || 2 * t.rows == target_.lanes();
+    if (!linear::is_memory(e) || !square || linear::access_mode(e, t.lane_variable) != AccessMode::across) return false;
     const auto c = e.index.coefficient(t.row_variable);
     return c && *c == Expr(1);
   }
@@ -694,10 +695,23 @@ class PhaseEmitter {
     }
   }
 
+  /// Where memory has half a vector for each lane, the rest is neither read nor written.
+  struct HalfTile {
+    VReg mask = kNoReg, count = kNoReg;
+    void limit(Instruction& i) const { i.mask = mask, i.count = count; }
+  };
+  HalfTile half_tile(const Tile& t) {
+    if (t.rows == target_.lanes()) return {};
+    const VReg count = prologue_.parameter(t.rows);
+    return {first_lanes(count), count};
+  }
+
   void load_transposed(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector) {
+    const HalfTile half = half_tile(t);
     std::vector<VReg> tile;
     for_each_lane(e, t, pointers, vector, [&](std::int64_t, const Memory& mem) {
       Instruction i = access(is_boolean(e) ? VOp::load_bool : VOp::load, mem);
+      half.limit(i);
       i.dst = b_.vector();
       b_.append(i);
       tile.push_back(i.dst);
@@ -713,11 +727,14 @@ class PhaseEmitter {
   void store_transposed(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector) {
     std::vector<VReg> tile;
     for (std::int64_t r = 0; r < t.rows; ++r) tile.push_back(elementwise_.in_register(element(e.in[0], r, vector)));
+    tile.resize(static_cast<std::size_t>(target_.lanes()), tile.front());
+    const HalfTile half = half_tile(t);
     tile = emit_transpose(b_, std::move(tile), target_);
     const std::uint32_t done = b_.new_label();
     for_each_lane(e, t, pointers, vector, [&](std::int64_t lane, const Memory& mem) {
       if (t.count != kNoReg) b_.jump_if(Cond::le, t.count, immediate(lane), done);
       Instruction i = access(is_boolean(e) ? VOp::store_bool : VOp::store, mem);
+      half.limit(i);
       i.src[0] = reg(tile[static_cast<std::size_t>(lane)]);
       b_.append(i);
     });
