@@ -201,10 +201,10 @@ def times(results, mode):
 
 
 def row(name, dims, mine, theirs):
-    """`mine`: what Burin printed in each pair; `theirs`: the medians of each pair, by peer."""
-    ratios = {p: statistics.median(t / m['tokenized']['median_ms'] for t, m in zip(medians, mine)) for p, medians in theirs.items()}
+    """`mine`: what Burin printed in each pair; `theirs`: the medians of each pair, by peer; None where one failed."""
+    ratios = {p: statistics.median(t / m['tokenized']['median_ms'] for t, m in zip(medians, mine) if t) for p, medians in theirs.items()}
     return Row(name, dims, times(mine, 'tokenized'), times(mine, 'standalone'), statistics.median(m['speedup'] for m in mine),
-               {p: statistics.median(medians) for p, medians in theirs.items()}, ratios)
+               {p: statistics.median(filter(None, medians)) for p, medians in theirs.items()}, ratios)
 
 
 def measure(a, model, threads, notes):
@@ -220,9 +220,11 @@ def measure(a, model, threads, notes):
         try:
             for _ in range(a.pairs):
                 answer = peers.time(dims, seconds)
-                for p, t in answer['times'].items(): theirs.setdefault(p, []).append(statistics.median(t))
+                for p, t in answer['times'].items():
+                    theirs.setdefault(p, [None] * len(mine)).append(statistics.median(t))
                 notes.update(f'{label}: {peer}: {why}' for peer, why in answer['failed'].items())
                 mine.append(burin(a, model, dims, threads, seconds))
+                for medians in theirs.values(): medians += [None] * (len(mine) - len(medians))
         except CommandFailed as e:
             notes.add(f'{label}: {e}')
             continue

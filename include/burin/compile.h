@@ -28,7 +28,8 @@ struct CompileOptions {
   /// Keys and values are copied side by side where at least so many blocks of queries read them; 0: never. Unset: the
   /// schedule decides.
   std::optional<std::int64_t> pack_reads;
-  /// Size of the second-level and of the last cache that the schedule reckons with, in bytes. Unset: this machine's.
+  /// One size, in bytes, for the second-level cache and the last cache that the schedule reckons with. Unset: this
+  /// machine's.
   std::optional<std::int64_t> cache_bytes;
   /// Who computes matrix products: "burin" (or empty): code of Burin's own; "onednn": oneDNN's BRGEMM ukernel, which
   /// generates code for each new shape when it is bound (see brgemm_statistics). Slower as a rule, and there to compare
@@ -105,8 +106,9 @@ class BURIN_EXPORT Invocation {
   /// rebind() on.
   void set_scratch(std::span<std::byte> memory);
 
-  /// Computes. Pointers in the order of the Subgraph's inputs and outputs; each aligned to its element; a null pointer
-  /// is an Error unless the tensor is empty. Results are the same bits for any number of workers.
+  /// Computes. Pointers in the order of the Subgraph's inputs and outputs; each aligned to its element (large outputs are
+  /// written faster if aligned to 64 bytes); no output overlaps an input or another output: inputs may be read again. A
+  /// null pointer is an Error unless the tensor is empty. Results are the same bits for any number of workers.
   void run(std::span<const void* const> inputs, std::span<void* const> outputs, Executor& executor);
   /// In the calling thread.
   void run(std::span<const void* const> inputs, std::span<void* const> outputs);

@@ -98,7 +98,7 @@ class PhaseEmitter {
     std::vector<Expr> counts;
     Expr units = 1;
     for (const Loop* l : nest) {
-      counts.push_back(ceil_div(l->end - l->begin, l->body().empty() ? 1 : l->versions.front().step));
+      counts.push_back(linear::iterations(*l));
       units *= counts.back();
       out.items *= counts.back();
       if (l->round == Expr(0)) continue;

@@ -69,11 +69,11 @@ Effects effects(const Item& item) {
   }
   if (item.loop->condition) out.reads.insert(item.loop->condition->value);
   for (const Loop::Version& v : item.loop->versions) {
-    const Effects inside = effects(v.body);
-    out.reads.insert(inside.reads.begin(), inside.reads.end());
-    out.writes.insert(inside.writes.begin(), inside.writes.end());
-    out.loads.insert(inside.loads.begin(), inside.loads.end());
-    out.stores.insert(inside.stores.begin(), inside.stores.end());
+    Effects inside = effects(v.body);
+    out.reads.merge(inside.reads);
+    out.writes.merge(inside.writes);
+    out.loads.merge(inside.loads);
+    out.stores.merge(inside.stores);
   }
   return out;
 }
@@ -120,6 +120,8 @@ Expr extent_bound(const Loop& loop) {
       if (!uses_loop_variable(end - begin)) return end - begin;
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }
+
+Expr iterations(const Loop& loop) { return ceil_div(loop.end - loop.begin, loop.versions.front().step); }
 
 bool holds_product(const Loop& loop) {
   bool found = false;

@@ -45,6 +45,9 @@ Expr extent_bound(const Loop& loop);
 
 bool uses_loop_variable(const Expr& e);
 
+/// How often the loop's first version runs, a part of a step included.
+Expr iterations(const Loop& loop);
+
 /// Whether it holds a product's multiplications and additions.
 bool holds_product(const Loop& loop);
 

@@ -179,7 +179,7 @@ class Splitting {
     std::vector<Expr> positions(nest_.size());
     Expr rest = Expr::symbol(kWorkItem);
     for (std::size_t i = nest_.size(); i-- > 0;) {
-      const Expr count = ceil_div(nest_[i]->end - nest_[i]->begin, nest_[i]->versions.front().step);
+      const Expr count = iterations(*nest_[i]);
       positions[i] = i == 0 ? rest : mod(rest, count);
       rest = floor_div(rest, count);
     }

@@ -34,6 +34,8 @@ Expr integer_bound(const Graph& body, ValueId id) {
   if (value.producer == burin::kNone)
     throw Error(fmt::format("input '{}': no kernel reads {}", value.name, to_string(value.precision)));
   const Node& node = body.node(value.producer);
+  if (size_of(value.precision) < sizeof(float))  // narrow integers wrap
+    throw Error(fmt::format("node '{}': no kernel that computes {}", node.name, to_string(value.precision)));
   const auto operand = [&](std::size_t i) { return integer_bound(body, node.inputs[i]); };
   switch (node.op) {
     case OpKind::Range: return operand(0) + operand(2) * value.shape[0];

@@ -52,7 +52,7 @@ struct Memory {
   Expr elements;             ///< of scratch: its size
   std::optional<Expr> offset;  ///< of scratch, in bytes, once the allocation pass has run
   /// Of kind call: the memory, an input, that is meant instead where `used` is 0 (a copy that pays for some shapes only).
-  MemoryId otherwise = 0xffffffffU;
+  MemoryId otherwise = kNone;
   Expr used = 1;
 };
 
@@ -65,8 +65,8 @@ struct Expression {
   ValueId out = kNone;
   std::vector<ValueId> in;
   double imm = 0;                  ///< of fill; of elementwise ops with a parameter (alpha)
-  MemoryId memory = kNone;         ///< of load, store
-  Expr index;                      ///< of load, store: the element, an Expr over symbols and loop variables.
+  MemoryId memory = kNone;         ///< of load, store, prefetch
+  Expr index;                      ///< of load, store, prefetch: the element, an Expr over symbols and loop variables.
                                    ///< of integer: the value
   bool past_caches = false;        ///< of store: its whole vectors need not be found in a cache later
   std::vector<std::string> over;   ///< of fill: loop variables (of enclosing or following sibling loops) that its

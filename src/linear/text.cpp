@@ -19,11 +19,12 @@
 //             %n = integer S - _k
 //             %e = elu %x, alpha=0.5
 //             loop _all in 0..2 while %m <= -0.5 {        // a condition; its loop has one version of step 1
-//             store %out[S*_b + _q], %m
+//             prefetch %q[in0.s0*_b + in0.s1*_q + 64]
+//             store %out[S*_b + _q], %m past caches       // of outputs; usually nothing stands behind the value
 //     ...
 //
-// White space does not matter, save that a fact, a definition, an offset and an integer end with their line (the last also at a
-// brace); // starts a comment.
+// White space does not matter, save that a fact, a definition, an offset and an integer end with their line (the last
+// also at a brace); // starts a comment.
 
 #include <algorithm>
 #include <charconv>

@@ -25,8 +25,9 @@
 //   - A loop with a condition has one version of step 1 and is neither parallel nor of lanes; its body itself, no loop
 //     inside, holds what the condition reads.
 // Expressions
-//   - The operation has as many operands as its declaration says; ids exist. Loads and stores have a memory and an
-//     index, no other operation has; inputs and constants are not stored to. A store has no output, all others have.
+//   - The operation has as many operands as its declaration says; ids exist. Loads, stores and prefetches have a memory
+//     and an index, no other operation has a memory; inputs and constants are not stored to. Stores and prefetches have
+//     no output, all others have. Only a store of an output goes past the caches.
 //   - Indices are over symbols and variables of enclosing loops.
 //   - A fill's `over` names, once each, loops that enclose it or that follow in its block, or loops inside of those;
 //     none is a block loop (dependence.h).

@@ -131,7 +131,11 @@ class Compiler {
       pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
     if (!run_passes(ir, schedule, pass)) return;
     emit(ir, schedule);
-    kernel_->variants.back().aligned_outputs = schedule.stream;
+    runtime::Kernel::Variant& added = kernel_->variants.back();
+    const runtime::Kernel::Variant& usual = kernel_->variants.front();
+    added.aligned_outputs = schedule.stream;
+    if (added.aligned_outputs && !(added.worker_bytes == usual.worker_bytes && added.call_bytes == usual.call_bytes))
+      throw Error("what runs instead of a variant needs other scratch");
     kernel_->choice = when;
   }
 

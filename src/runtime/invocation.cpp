@@ -28,7 +28,7 @@ using AlignedBytes = std::unique_ptr<std::byte, AlignedFree>;
 
 bool same(const TensorDesc& a, const TensorDesc& b) { return a.shape == b.shape && a.strides == b.strides; }
 
-std::size_t aligned(std::int64_t bytes) {
+std::size_t whole_lines(std::int64_t bytes) {
   return (static_cast<std::size_t>(bytes) + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
 }
 
@@ -108,8 +108,8 @@ void Invocation::State::size_outputs() {
 }
 
 void Invocation::State::size_scratch() {
-  call_bytes = aligned(registers[chosen->call_bytes_slot]);
-  worker_stride = aligned(registers[chosen->worker_bytes_slot]);
+  call_bytes = whole_lines(registers[chosen->call_bytes_slot]);
+  worker_stride = whole_lines(registers[chosen->worker_bytes_slot]);
   const std::int64_t all_workers =
       checked_mul(static_cast<std::int64_t>(worker_stride), static_cast<std::int64_t>(workers), kernel->name);
   static_cast<void>(checked_add(all_workers, static_cast<std::int64_t>(call_bytes), kernel->name));
@@ -140,8 +140,8 @@ void Invocation::State::set_pointers(std::span<const void* const> inputs, std::s
     if (outputs[i] == nullptr && !output_is_empty[i]) throw Error(fmt::format("tensor '{}': null pointer", kernel->outputs[i].name));
     pointers[n++] = outputs[i];
   }
-  const auto aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % runtime::kOutputAlignment == 0; };
-  variant = chosen->aligned_outputs && !std::all_of(outputs.begin(), outputs.end(), aligned) ? &kernel->variants.front() : chosen;
+  const auto is_aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % runtime::kOutputAlignment == 0; };
+  variant = chosen->aligned_outputs && !std::all_of(outputs.begin(), outputs.end(), is_aligned) ? &kernel->variants.front() : chosen;
 }
 
 /// The phases of this level on their units, then the rounds inside.

@@ -251,7 +251,7 @@ class Scheduler {
     if (!schedule_.parallel_inside.empty()) schedule_.lane_group = kBlocksInGroup * schedule_.lane_block;
     if (products_.size() >= 2) {
       schedule_.softmax_form = options_.softmax_form.value_or(SoftmaxForm::score_rows);
-      if (!options_.softmax_form) schedule_.online_when = leave_cache();
+      if (!options_.softmax_form && schedule_.lanes_outside) schedule_.online_when = leave_cache();
       schedule_.key_block = options_.key_block.value_or(kKeyBlock);
       schedule_.pack_reads = options_.pack_reads.value_or(kReadsThatPayCopy);
     }
@@ -301,8 +301,11 @@ Schedule choose_schedule(const Graph& body, const AxisMap& axes, const TargetInf
 
 std::vector<std::int64_t> Schedule::product_rows_of(std::int64_t lanes) const {
   std::vector<std::int64_t> rows = product_rows;
-  const std::int64_t vector = lane_steps.back(), vectors = lanes / vector;
-  if (taller_tails && rows.front() * vectors < kIndependentSums) rows.insert(rows.begin(), kIndependentSums / vectors);
+  if (!taller_tails) return rows;
+  // (A last step of 1 is no vector.)
+  const std::int64_t vector = lane_steps.back() > 1 || lane_steps.size() == 1 ? lane_steps.back() : lane_steps[lane_steps.size() - 2];
+  const std::int64_t vectors = std::max<std::int64_t>(lanes / vector, 1), taller = (kIndependentSums + vectors - 1) / vectors;
+  if (taller > rows.front()) rows.insert(rows.begin(), taller);
   return rows;
 }
 

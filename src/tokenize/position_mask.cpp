@@ -133,7 +133,7 @@ class Matcher {
   bool is_computed(const Node& node) const {
     const Value& out = graph_.value(node.outputs[0]);
     const bool is_integer = !is_f32_or_bool(out);
-    if (is_integer && is_float(out.precision)) return false;
+    if (is_integer && (is_float(out.precision) || size_of(out.precision) < sizeof(float))) return false;
     const bool rounds =
         node.op == OpKind::Cast && is_integer && is_float(graph_.value(node.inputs[0]).precision);
     return is_cheap(node.op, is_integer) && !rounds;

@@ -39,7 +39,7 @@ class Expansion {
   std::vector<std::int64_t> steps_of(const Loop& loop, std::int64_t lanes) const {
     if (loop.lanes) return schedule_.lane_steps;
     for (const auto* steps : {&schedule_.transposed_rows, &schedule_.elementwise_rows})
-      if (steps->front() == loop.versions.front().step && !holds_product(loop)) return *steps;
+      if (steps->front() == loop.versions.front().step) return *steps;
     return schedule_.product_rows_of(lanes);
   }
 

@@ -124,7 +124,7 @@ class Outlining {
     const Effects e = effects(block[i]);
     if (block[i].is_loop()) {
       const auto is_computed = [&](ValueId v) { return computed_.count(v) != 0; };
-      if (adds_products(block[i]) || std::none_of(e.reads.begin(), e.reads.end(), is_computed))
+      if (holds_product(*block[i].loop) || std::none_of(e.reads.begin(), e.reads.end(), is_computed))
         return true;
     } else if (block[i].expression.op != Op::fill || block[i].expression.over.empty()) {
       return true;  // not the start of a running value
@@ -191,18 +191,11 @@ class Outlining {
   std::optional<Product> product_at(const Block& block, std::size_t i) const {
     if (!block[i].is_loop())
       return i + 1 < block.size() ? product_of(block[i], block[i + 1], nullptr) : std::nullopt;
-    if (!adds_products(block[i])) return std::nullopt;
+    if (!holds_product(*block[i].loop)) return std::nullopt;
     const Loop& loop = *block[i].loop;
     if (loop.body().size() == 2)
       if (auto product = product_of(loop.body()[0], loop.body()[1], &loop)) return product;
     throw Error(fmt::format("a product over {} and other axes has no BRGEMM executor", loop.var));
-  }
-
-  static bool adds_products(const Item& item) {
-    bool found = false;
-    for_each_expression(item.loop->body(),
-                        [&](const Expression& e) { found |= e.op == Op::update_fma; });
-    return found;
   }
 
   /// %sum = fill 0, and a loop that adds products to it and does nothing else.

@@ -40,8 +40,6 @@ constexpr std::int64_t kRowBlock = 256;
 /// Items of work for each worker in a round: enough to be even.
 constexpr std::int64_t kItemsPerWorker = 8;
 
-Expr count_of(const Loop& l) { return ceil_div(l.end - l.begin, l.versions.front().step); }
-
 /// A loop around the work items' code, without its body.
 Loop header_of(const Loop& l) {
   Loop out;
@@ -129,7 +127,7 @@ class Packing {
     std::set<std::string> names = lanes_->begin.symbols();
     for (std::size_t i = nest_.size(); i-- > 0;)
       if (names.count(nest_[i]->var) != 0) {
-        block_loops_.insert(nest_.begin()[static_cast<std::ptrdiff_t>(i)]);
+        block_loops_.insert(nest_[i]);
         names.merge(nest_[i]->begin.symbols());
       }
     return true;
@@ -149,14 +147,14 @@ class Packing {
 
   Expr units_of(std::size_t prefix) const {
     Expr units = 1;
-    for (std::size_t i = 0; i < prefix; ++i) units *= count_of(*nest_[i]);
+    for (std::size_t i = 0; i < prefix; ++i) units *= iterations(*nest_[i]);
     return units;
   }
 
   /// Units of a round in which copies are used.
   Expr round_of(std::size_t prefix) {
     Expr items = 1;
-    for (std::size_t i = prefix; i < nest_.size(); ++i) items *= count_of(*nest_[i]);
+    for (std::size_t i = prefix; i < nest_.size(); ++i) items *= iterations(*nest_[i]);
     ir_.add_symbol(kWorkers);
     const Expr wanted = ceil_div(Expr::symbol(kWorkers) * kItemsPerWorker, max(1, items));
     return ir_.define("pack.units", min(wanted, max(1, units_of(prefix))));
@@ -166,13 +164,13 @@ class Packing {
     Place p;
     p.prefix = prefix_of(index);
     const auto position = [](const Loop& l) { return floor_div(Expr::symbol(l.var) - l.begin, l.versions.front().step); };
-    for (std::size_t i = 0; i < p.prefix; ++i) p.number = p.number * count_of(*nest_[i]) + position(*nest_[i]);
+    for (std::size_t i = 0; i < p.prefix; ++i) p.number = p.number * iterations(*nest_[i]) + position(*nest_[i]);
     if (p.prefix > 0) {
       p.copies = round_of(p.prefix);
       p.number = mod(p.number, p.copies);
     }
     for (std::size_t i = p.prefix; i < nest_.size(); ++i) {
-      const Expr count = count_of(*nest_[i]);
+      const Expr count = iterations(*nest_[i]);
       if (!is_used(*nest_[i], index)) {
         p.reads *= count;
         continue;
@@ -184,7 +182,7 @@ class Packing {
     return p;
   }
 
-  /// Every coefficient of the index, but those of `varying`, is known before the loops start.
+  /// Every coefficient of the index is known before the loops start.
   bool is_linear(const Expr& index) const {
     Expr rest = index;
     for (const std::string& name : index.symbols()) {

@@ -22,9 +22,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "linear/analysis.h"
+#include "linear/integer_range.h"
 #include "linear/passes/passes.h"
 #include "support/expr_node.h"
 
@@ -71,6 +73,20 @@ class Assumption {
       : definitions_(definitions), comparison_(comparison), result_(result) {}
 
   std::optional<double> exact(ValueId v) const {
+    const auto [known, fresh] = exact_.try_emplace(v);
+    return fresh ? known->second = find_exact(v) : known->second;
+  }
+
+  /// A number that the value does not exceed.
+  std::optional<double> upper(ValueId v) const {
+    const auto [known, fresh] = upper_.try_emplace(v);
+    return fresh ? known->second = find_upper(v) : known->second;
+  }
+
+ private:
+  using Known = std::optional<double>;
+
+  Known find_exact(ValueId v) const {
     const Expression* e = definitions_.of(v);
     if (e == nullptr) return std::nullopt;
     if (e == &comparison_) return result_ ? 1 : 0;
@@ -92,8 +108,7 @@ class Assumption {
     }
   }
 
-  /// A number that the value does not exceed.
-  std::optional<double> upper(ValueId v) const {
+  Known find_upper(ValueId v) const {
     if (const auto known = exact(v)) return known;
     const Expression* e = definitions_.of(v);
     if (e == nullptr) return std::nullopt;
@@ -110,9 +125,6 @@ class Assumption {
       default: return std::nullopt;
     }
   }
-
- private:
-  using Known = std::optional<double>;
 
   static Known negated(const Known& a) { return a ? Known(*a == 0 ? 1 : 0) : a; }
   /// And, Or: one operand that decides, or both.
@@ -142,6 +154,8 @@ class Assumption {
   const Definitions& definitions_;
   const Expression& comparison_;
   bool result_;
+  // Each value is looked at once: values may be used many times over.
+  mutable std::map<ValueId, Known> exact_, upper_;
 };
 
 /// Bounds of the keys that a block of queries needs.
@@ -247,7 +261,8 @@ class MaskedKeys {
     if (e == nullptr) return std::nullopt;
     if (e->op == Op::integer) return e->index;
     if (e->op == Op::fill) {
-      constexpr double kLargest = 1e9;
+      // Sums of two are exact as well.
+      constexpr double kLargest = static_cast<double>(kExactIntegers) / 2;
       if (std::abs(e->imm) > kLargest || std::floor(e->imm) != e->imm) return std::nullopt;
       return Expr(static_cast<std::int64_t>(e->imm));
     }
