@@ -195,9 +195,20 @@ class Scheduler {
     const NodeId scores = products_.front(), values = products_.back();
     std::vector<AxisId> columns = axes_.of(body_.node(values).inputs[1]);
     std::erase_if(columns, [&](AxisId a) { return has(axes_.reduced[values], a) || is_common(a); });
-    const Expr of_key = extent(axes_.reduced[scores]) + extent(columns) + schedule_.lane_block;
+    const Expr of_key = extent(axes_.reduced[scores]) + extent(columns) + (1 + own_matrices()) * schedule_.lane_block;
     return less(target_.l2_bytes / kCacheOfQuery * schedule_.lane_block,
                 extent(axes_.reduced[values]) * of_key * static_cast<std::int64_t>(sizeof(float)));
+  }
+
+  /// Inputs with a value of their own for each query, key and item of work: transposed, they lie beside the score rows.
+  std::int64_t own_matrices() const {
+    const std::vector<AxisId>& keys = axes_.reduced[products_.back()];
+    return std::count_if(body_.inputs.begin(), body_.inputs.end(), [&](ValueId input) {
+      const std::vector<AxisId> axes = axes_.of(input);
+      const auto names = [&](AxisId a) { return has(axes, a); };
+      return names(schedule_.lane_axis) && std::any_of(keys.begin(), keys.end(), names) &&
+             std::all_of(schedule_.parallel_inside.begin(), schedule_.parallel_inside.end(), names);
+    });
   }
 
   /// Whether inputs and outputs together leave the last cache, and vectors of outputs are whole (unaligned ones cannot be
