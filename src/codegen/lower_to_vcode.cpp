@@ -92,9 +92,7 @@ class PhaseEmitter {
   // ---- the parallel loops: one flattened range of work items ----
 
   void emit_phase(const Loop& phase, PhaseCode& out) {
-    std::vector<const Loop*> nest = {&phase};
-    while (nest.back()->body().size() == 1 && nest.back()->body()[0].is_loop() && nest.back()->body()[0].loop->parallel)
-      nest.push_back(nest.back()->body()[0].loop.get());
+    const std::vector<const Loop*> nest = linear::parallel_nest(phase);
     std::vector<Expr> counts;
     Expr units = 1;
     for (const Loop* l : nest) {

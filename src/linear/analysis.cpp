@@ -121,6 +121,20 @@ Expr extent_bound(const Loop& loop) {
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }
 
+std::vector<Loop*> parallel_nest(Loop& phase) {
+  std::vector<Loop*> nest = {&phase};
+  for (;;) {
+    Block& body = nest.back()->body();
+    if (body.size() != 1 || !body[0].is_loop() || !body[0].loop->parallel) return nest;
+    nest.push_back(body[0].loop.get());
+  }
+}
+
+std::vector<const Loop*> parallel_nest(const Loop& phase) {
+  const std::vector<Loop*> nest = parallel_nest(const_cast<Loop&>(phase));
+  return {nest.begin(), nest.end()};
+}
+
 Expr iterations(const Loop& loop) { return ceil_div(loop.end - loop.begin, loop.versions.front().step); }
 
 bool holds_product(const Loop& loop) {

@@ -45,6 +45,10 @@ Expr extent_bound(const Loop& loop);
 
 bool uses_loop_variable(const Expr& e);
 
+/// The loops of a phase that its work items are counted by: it, and the parallel loops that stand alone in one another.
+std::vector<Loop*> parallel_nest(Loop& phase);
+std::vector<const Loop*> parallel_nest(const Loop& phase);
+
 /// How often the loop's first version runs, a part of a step included.
 Expr iterations(const Loop& loop);
 

@@ -93,7 +93,7 @@ class Matching {
 class Splitting {
  public:
   Splitting(const LinearIR& ir, const Loop& phase) : ir_(ir) {
-    for (const Loop* l = &phase; l != nullptr; l = inner(*l)) nest_.push_back(l);
+    nest_ = parallel_nest(phase);
   }
 
   /// Appends the phases of code to `phases`.
@@ -126,12 +126,6 @@ class Splitting {
   }
 
  private:
-  static const Loop* inner(const Loop& loop) {
-    const bool holds =
-        loop.body().size() == 1 && loop.body()[0].is_loop() && loop.body()[0].loop->parallel;
-    return holds ? loop.body()[0].loop.get() : nullptr;
-  }
-
   /// What stands in no loop of the work item is computed again in each phase that needs it:
   /// registers do not live across phases. `earlier`: how many scalars are of earlier phases.
   Block with_scalars(Block code, std::size_t earlier) const {

@@ -61,6 +61,7 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
+#include "linear/analysis.h"
 #include "linear/brgemm_nest.h"
 #include "linear/dependence.h"
 #include "linear/linear_ir.h"
@@ -331,14 +332,8 @@ class Verifier {
 
   /// The loops of a phase down to the last that has a round.
   static std::vector<const Loop*> rounds_of(const Loop& phase) {
-    std::vector<const Loop*> nest;
-    std::size_t size = 0;
-    for (const Loop* l = &phase; l != nullptr && l->parallel;) {
-      nest.push_back(l);
-      if (!(l->round == Expr(0))) size = nest.size();
-      l = !l->body().empty() && l->body()[0].is_loop() ? l->body()[0].loop.get() : nullptr;
-    }
-    nest.resize(size);
+    std::vector<const Loop*> nest = parallel_nest(phase);
+    while (!nest.empty() && nest.back()->round == Expr(0)) nest.pop_back();
     return nest;
   }
 

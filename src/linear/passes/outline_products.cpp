@@ -51,7 +51,7 @@ class Outlining {
   }
 
   bool run() {
-    for (Item& phase : ir_.phases) visit(innermost_parallel(*phase.loop));
+    for (Item& phase : ir_.phases) visit(*parallel_nest(*phase.loop).back());
     return changed_;
   }
 
@@ -60,12 +60,6 @@ class Outlining {
     MemoryId memory = kNone;
     Expr index;
   };
-
-  static Loop& innermost_parallel(Loop& loop) {
-    const bool holds =
-        loop.body().size() == 1 && loop.body()[0].is_loop() && loop.body()[0].loop->parallel;
-    return holds ? innermost_parallel(*loop.body()[0].loop) : loop;
-  }
 
   void visit(Loop& parallel) {
     Block items = std::move(parallel.body());

@@ -116,13 +116,11 @@ class Packing {
 
   bool find_nest() {
     if (ir_.phases.size() != 1 || !ir_.phases[0].is_loop()) return false;
-    Loop* l = ir_.phases[0].loop.get();
-    for (; l->parallel; l = l->body()[0].loop.get()) {
-      nest_.push_back(l);
-      if (l->body().size() != 1 || !l->body()[0].is_loop()) return false;
-    }
-    if (!l->lanes || nest_.empty()) return false;
-    lanes_ = l;
+    if (!ir_.phases[0].loop->parallel) return false;
+    nest_ = parallel_nest(*ir_.phases[0].loop);
+    const Block& item = nest_.back()->body();
+    if (item.size() != 1 || !item[0].is_loop() || !item[0].loop->lanes) return false;
+    lanes_ = item[0].loop.get();
     // The loops over blocks of lanes, and over groups of these.
     std::set<std::string> names = lanes_->begin.symbols();
     for (std::size_t i = nest_.size(); i-- > 0;)

@@ -61,23 +61,7 @@ TEST_P(Forms, NoKeys) {
 }
 
 TEST_P(Forms, ConcurrentInvocations) {
-  std::atomic<int> wrong = 0;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t)
-    threads.emplace_back([&, t] {
-      const auto inputs =
-          random_inputs(graph_, {{"B", 1 + t}, {"S", 20 + 7 * t}, {"T", 30 + 50 * t}}, 3);
-      const Tensor expected = interpret(graph_, inputs)[0];
-      Invocation invocation = compiled_.invocation(2);
-      for (int i = 0; i < 50; ++i) {
-        invocation.rebind(shapes_of(inputs));
-        const Tensor actual =
-            run_bound(invocation, inputs, i % 2 == 0 ? &default_executor() : nullptr)[0];
-        if (!(relative_difference(expected, actual) < kTolerance)) ++wrong;
-      }
-    });
-  for (std::thread& t : threads) t.join();
-  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(wrong_of_concurrent(graph_, compiled_, 50, kTolerance), 0);
 }
 
 // ---- masks and NaN. One batch, 20 queries; row 4 is special, and more keys than one block of the

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -93,6 +94,27 @@ inline std::vector<Tensor> run(const CompiledSubgraph& subgraph, const std::vect
   Invocation invocation = subgraph.bind(shapes_of(inputs), {}, workers);
   Threads threads(workers);
   return run_bound(invocation, inputs, workers > 1 ? &threads : nullptr);
+}
+
+/// How many results are wrong of four threads that run invocations of their own at once, each `times` times, in turn on a
+/// pool and in the thread itself. Of attention().
+inline int wrong_of_concurrent(const Graph& graph, const CompiledSubgraph& compiled, int times, double tolerance) {
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      const auto inputs =
+          burin::testing::random_inputs(graph, {{"B", 1 + t}, {"S", 20 + 7 * t}, {"T", 30 + 50 * t}}, 3);
+      const Tensor expected = interpret(graph, inputs)[0];
+      Invocation invocation = compiled.invocation(2);
+      for (int i = 0; i < times; ++i) {
+        invocation.rebind(shapes_of(inputs));
+        const Tensor actual = run_bound(invocation, inputs, i % 2 == 0 ? &default_executor() : nullptr)[0];
+        if (!(burin::testing::relative_difference(expected, actual) < tolerance)) ++wrong;
+      }
+    });
+  for (std::thread& t : threads) t.join();
+  return wrong;
 }
 
 inline bool same_bits(const Tensor& a, const Tensor& b) {

@@ -171,24 +171,7 @@ TEST(OneDnnAttention, NoKeys) {
 
 TEST(OneDnnAttention, ConcurrentInvocations) {
   const Graph graph = attention();
-  const CompiledSubgraph compiled = with_onednn(graph);
-  std::atomic<int> wrong = 0;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t)
-    threads.emplace_back([&, t] {
-      const auto inputs =
-          random_inputs(graph, {{"B", 1 + t}, {"S", 20 + 7 * t}, {"T", 30 + 50 * t}}, 3);
-      const Tensor expected = interpret(graph, inputs)[0];
-      Invocation invocation = compiled.invocation(2);
-      for (int i = 0; i < 20; ++i) {
-        invocation.rebind(shapes_of(inputs));
-        const Tensor actual =
-            run_bound(invocation, inputs, i % 2 == 0 ? &default_executor() : nullptr)[0];
-        if (!(relative_difference(expected, actual) < kTolerance)) ++wrong;
-      }
-    });
-  for (std::thread& t : threads) t.join();
-  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(wrong_of_concurrent(graph, with_onednn(graph), 20, kTolerance), 0);
 }
 
 TEST(OneDnnProduct, EveryTail) {
