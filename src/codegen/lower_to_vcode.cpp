@@ -29,8 +29,6 @@ using linear::Op;
 using linear::ValueId;
 
 constexpr std::int64_t kLoopAlignment = 32;
-/// How far ahead of a transposed tile its rows are prefetched.
-constexpr std::int64_t kTilesAhead = 4;
 constexpr std::int64_t kCacheLine = 64;
 
 /// An address up to a constant: a memory and an index expression.
@@ -611,10 +609,18 @@ class PhaseEmitter {
 
   /// One instruction for each line of the cache.
   void emit_prefetch(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    if (linear::access_mode(e, t.lane_variable) == AccessMode::across) return prefetch_across(e, t, pointers, row, vector);
     if (vector * target_.vector_bytes % kCacheLine != 0) return;
     Instruction i = element_access(e, t, pointers, row, vector, VOp::prefetch, VOp::prefetch, VOp::prefetch);
     i.mask = i.count = kNoReg;
+    i.imm = e.second_level ? 1 : 0;
     b_.append(i);
+  }
+
+  /// For whole tiles; lane by lane it would cost more than it saves.
+  void prefetch_across(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    if (row > 0 || !is_transposed(e, t)) return;
+    for_each_lane(e, t, pointers, vector, [&](std::int64_t, const Memory& mem) { b_.append(access(VOp::prefetch, mem)); });
   }
 
   /// The access of one element of the tile, as what its lanes make of it.
@@ -713,10 +719,6 @@ class PhaseEmitter {
       i.dst = b_.vector();
       b_.append(i);
       tile.push_back(i.dst);
-      // Rows of a tile lie far apart, which the hardware does not follow.
-      Instruction ahead = access(VOp::prefetch, mem);
-      ahead.mem.displacement += static_cast<std::int32_t>(kTilesAhead * target_.lanes() * element_bytes(e.memory));
-      b_.append(ahead);
     });
     tile = emit_transpose(b_, std::move(tile), target_);
     for (std::int64_t r = 0; r < t.rows; ++r) slot(e.out, r, vector) = tile[static_cast<std::size_t>(r)];

@@ -19,7 +19,7 @@
 //             %n = integer S - _k
 //             %e = elu %x, alpha=0.5
 //             loop _all in 0..2 while %m <= -0.5 {        // a condition; its loop has one version of step 1
-//             prefetch %q[in0.s0*_b + in0.s1*_q + 64]
+//             prefetch %q[in0.s0*_b + in0.s1*_q + 64]       // ("second level" behind it: of caches)
 //             store %out[S*_b + _q], %m past caches       // of outputs; usually nothing stands behind the value
 //     ...
 //
@@ -163,6 +163,7 @@ class Printer {
     }
     if (has_parameter(e.op) || (e.op != Op::fill && e.imm != 0)) text += ", alpha=" + number(e.imm);
     if (e.past_caches) text += " past caches";
+    if (e.second_level) text += " second level";
     if (!e.over.empty()) text += fmt::format(" over({})", fmt::join(e.over, ", "));
     return text;
   }
@@ -770,6 +771,8 @@ class Parser {
     keyword("prefetch");
     e.memory = memory();
     e.index = index();
+    e.second_level = accept_word("second");
+    if (e.second_level) keyword("level");
     return e;
   }
 

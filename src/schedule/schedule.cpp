@@ -34,7 +34,7 @@ constexpr std::int64_t kRowGroup = 10 * kRowBlock;
 
 /// Blocks of lanes after which the axes come that share a matrix: few, so that their part of the matrix stays in a cache;
 /// more than one, because whatever does not share it (keys and values of a head) is read again for each group.
-constexpr std::int64_t kBlocksInGroup = 4;
+constexpr std::int64_t kBlocksInGroup = 8;
 
 /// A copy of keys and values costs about as much as reading them some times from where they lie far apart (and share few
 /// sets of the cache): it pays for this many blocks of queries.

@@ -1,4 +1,4 @@
-// What is valid Linear IR and has no code.
+// What has no code though it is valid Linear IR; hints, which no result depends on.
 
 #include "codegen/lower_to_vcode.h"
 
@@ -29,6 +29,31 @@ TEST(LowerToVcode, LanesOneByOne) {
 TEST(LowerToVcode, PartialRows) {
   expect_no_code("loop _i in 0..S step 4 partial { %a = load %x[_i]\n store %y[_i], %a }",
                  "loop _i: a partial version of 4 elements");
+}
+
+/// Prefetches into the nearest cache and into the second level.
+std::pair<int, int> prefetches(const std::string& body) {
+  const linear::LinearIR ir = linear::parse_linear(R"(linear @k lanes=8 symbols(S) {
+    input %x: f32[S,S] strides[S,1]
+    output %y: f32[1] strides[1]
+    parallel _one in 0..1 { %a = fill 0
+      store %y[0], %a
+    )" + body + "} }");
+  linear::verify_registers(ir);
+  Tape tape(ir.symbols);
+  std::pair<int, int> count;
+  for (const Instruction& i : lower_to_vcode(ir, target_for(Isa::avx2), tape).front().program.code)
+    if (i.op == VOp::prefetch) ++(i.imm == 0 ? count.first : count.second);
+  return count;
+}
+
+TEST(LowerToVcode, PrefetchesALineOfEachRow) {
+  EXPECT_EQ(prefetches("loop _i in 0..S { step 4 { prefetch %x[S*_i] second level } step 1 { prefetch %x[S*_i] } }"), std::pair(1, 4));
+}
+
+TEST(LowerToVcode, PrefetchesALineForEachLaneAcrossMemory) {
+  EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 8 { prefetch %x[S*_q + _k] } }"), std::pair(16, 0));
+  EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "no square tile";
 }
 
 }  // namespace

@@ -141,9 +141,9 @@ TEST(LinearText, RoundsDefinitionsAndAlternatives) {
   EXPECT_EQ(ir.phases[0].loop->versions[0].step, 4);
 }
 
-TEST(LinearText, PastCaches) {
+TEST(LinearText, Caches) {
   expect_same("linear @a lanes=4 symbols(S) {\n  output %o: f32[S] strides[1]\n  loop _i in 0..S {\n    %x = fill 1\n"
-              "    store %o[_i], %x past caches\n  }\n}\n");
+              "    prefetch %o[_i]\n    prefetch %o[_i + 16] second level\n    store %o[_i], %x past caches\n  }\n}\n");
 }
 
 TEST(LinearText, WhiteSpaceAndComments) {
