@@ -26,9 +26,9 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
   p.add({"prefetch_rows", "later times over a row bring the next one",
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
-  p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
+  p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});
   p.add({"stream_outputs", "large outputs are written past the caches, where the schedule says so",
          [schedule](LinearIR& ir) { return stream_outputs(ir, schedule); }, false});
   p.add({"allocate_scratch", "buffers to offsets, coloured by live range", allocate_scratch, true});

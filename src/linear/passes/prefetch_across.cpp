@@ -16,7 +16,7 @@
 //                                                       loop _e in 0..64 step 16 { store %out[t*_q + _e], %y }
 //
 // (A row of the block for each row of the product, or two, or more, so that at least the block is covered; there may be
-// too many.) All other loads bring what lies ahead in the same rows:
+// too many. Narrower versions of the lane loop are the last block: no other comes.) All other loads bring what lies ahead in the same rows:
 //
 //       loop _k in 0..S step 16 {              ->       loop _k in 0..S step 16 {
 //         %m = load %mask[S*_q + _k]                      prefetch %mask[S*_q + _k + 64]
