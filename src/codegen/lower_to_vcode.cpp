@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "burin/error.h"
 #include "codegen/addresses.h"
@@ -54,16 +55,29 @@ struct ValueRegisters {
   std::optional<float> constant;
 };
 
+/// What is known of an expression for all elements of a tile.
+struct Step {
+  const Expression* expression = nullptr;
+  bool rows = false, lanes = false;  ///< whether it is computed for each of the tile's rows, of its vectors
+  // Of loads, stores and prefetches:
+  AccessMode mode{};
+  bool transposed = false;           ///< a square tile goes through a transpose in registers: all of it or half of its rows
+  VReg base = kNoReg;
+  std::int64_t displacement = 0;     ///< bytes from there to the tile's first element
+  Expr row_stride, lane_stride;      ///< bytes
+};
+
 class PhaseEmitter {
  public:
-  PhaseEmitter(const LinearIR& ir, const TargetInfo& target, Tape& tape)
+  PhaseEmitter(const LinearIR& ir, const std::vector<std::set<std::string>>& varies, const TargetInfo& target, Tape& tape)
       : ir_(ir),
         target_(target),
         b_(program_),
         prologue_(b_, ir, tape),
         index_(b_, prologue_),
         elementwise_(b_, target),
-        varies_(linear::dependences(ir)) {
+        varies_(varies),
+        values_(ir.values.size()) {
     linear::for_each_loop(ir.phases, [&](const Loop& l) {
       if (!l.lanes) return;
       auto& widest = widest_lanes_[l.var];
@@ -165,7 +179,7 @@ class PhaseEmitter {
 
   /// The addresses that a block needs when it starts: those of its own accesses, and where the pointers of its loops
   /// begin.
-  std::set<PointerKey> required(const Block& block) const {
+  std::set<PointerKey> required(const Block& block) {
     std::set<PointerKey> keys;
     for (const Item& item : block) {
       if (!item.is_loop()) {
@@ -179,10 +193,12 @@ class PhaseEmitter {
     return keys;
   }
 
-  std::set<PointerKey> required_inside(const Loop& loop) const {
-    std::set<PointerKey> keys;
-    for (const Loop::Version& v : loop.versions) keys.merge(required(v.body));
-    return keys;
+  /// (Each loop's are asked for by all loops around it.)
+  const std::set<PointerKey>& required_inside(const Loop& loop) {
+    const auto [found, fresh] = required_.try_emplace(&loop);
+    if (fresh)
+      for (const Loop::Version& v : loop.versions) found->second.merge(required(v.body));
+    return found->second;
   }
 
   /// Bounds inside of a loop with a condition depend on its variable in any way; it seldom runs twice: addresses with the
@@ -390,38 +406,39 @@ class PhaseEmitter {
   bool spans_rows(ValueId v, const Tile& t) const { return t.rows > 1 && varies_[v].count(t.row_variable) != 0; }
   bool spans_lanes(ValueId v, const Tile& t) const { return !t.lane_variable.empty() && varies_[v].count(t.lane_variable) != 0; }
 
-  /// The tile of the work that an expression does (its operands' and its own).
-  std::pair<bool, bool> extent_of(const Expression& e, const Tile& t) const {
-    bool rows = false, lanes = false;
-    for (ValueId v : e.in) rows |= spans_rows(v, t), lanes |= spans_lanes(v, t);
+  Step step_for(const Expression& e, const Tile& t, const Pointers& pointers) {
+    Step s;
+    s.expression = &e;
+    for (const ValueId v : e.in) s.rows |= spans_rows(v, t), s.lanes |= spans_lanes(v, t);
     if (linear::is_memory(e) || e.op == Op::integer) {
-      rows |= t.rows > 1 && e.index.uses(t.row_variable);
-      lanes |= !t.lane_variable.empty() && e.index.uses(t.lane_variable);
+      s.rows |= t.rows > 1 && e.index.uses(t.row_variable);
+      s.lanes |= !t.lane_variable.empty() && e.index.uses(t.lane_variable);
     }
-    return {rows, lanes};
-  }
-
-  /// Whether a square tile goes through a transpose in registers: all of it or half of its rows.
-  bool is_transposed(const Expression& e, const Tile& t) const {
+    if (!linear::is_memory(e)) return s;
+    s.mode = linear::access_mode(e, t.lane_variable);
+    std::tie(s.base, s.displacement) = start_of(e, pointers);
+    const Expr row = step_of(e, t.rows > 1 ? t.row_variable : "");
+    s.row_stride = row * element_bytes(e.memory);
+    s.lane_stride = step_of(e, t.lane_variable) * element_bytes(e.memory);
     const bool square = t.rows == target_.lanes() || 2 * t.rows == target_.lanes();
-    if (!linear::is_memory(e) || !square || linear::access_mode(e, t.lane_variable) != AccessMode::across) return false;
-    const auto c = e.index.coefficient(t.row_variable);
-    return c && *c == Expr(1);
+    s.transposed = square && s.mode == AccessMode::across && row == Expr(1);
+    return s;
   }
 
   void emit_segment(const Block& block, std::size_t begin, std::size_t end, const Tile& tile, const Pointers& pointers) {
     bool column_by_column = false;
+    std::vector<Step> steps;
     for (std::size_t i = begin; i < end; ++i) {
       allocate(block[i].expression, tile);
-      column_by_column |= is_transposed(block[i].expression, tile);
+      steps.push_back(step_for(block[i].expression, tile, pointers));
+      column_by_column |= steps.back().transposed;
     }
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
     std::vector<std::size_t> starts;
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t n = 0; n < inner; ++n) {
         starts.push_back(program_.code.size());
-        for (std::size_t i = begin; i < end; ++i)
-          emit_element(block[i].expression, tile, pointers, column_by_column ? n : o, column_by_column ? o : n);
+        for (const Step& s : steps) emit_element(s, tile, column_by_column ? n : o, column_by_column ? o : n);
       }
     if (!column_by_column && !touch_other_elements(block, begin, end)) interleave(program_, starts, target_);
   }
@@ -474,15 +491,15 @@ class PhaseEmitter {
     return {slot(v, row, vector), std::nullopt};
   }
 
-  void emit_element(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+  void emit_element(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
+    const Expression& e = *s.expression;
     b_.set_origin(origin_of(e));
     if (e.op == Op::fill) return emit_fill(e, row, vector);
-    const auto [rows, lanes] = extent_of(e, t);
-    if ((row > 0 && !rows) || (vector > 0 && !lanes)) return;
-    if (e.op == Op::load) return emit_load(e, t, pointers, row, vector);
-    if (e.op == Op::store) return emit_store(e, t, pointers, row, vector);
+    if ((row > 0 && !s.rows) || (vector > 0 && !s.lanes)) return;
+    if (e.op == Op::load) return emit_load(s, t, row, vector);
+    if (e.op == Op::store) return emit_store(s, t, row, vector);
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
-    if (e.op == Op::prefetch) return emit_prefetch(e, t, pointers, row, vector);
+    if (e.op == Op::prefetch) return emit_prefetch(s, t, row, vector);
     if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e);
     std::vector<Element> in;
     const bool update = info(e.op).kind == linear::OpClass::update;
@@ -575,10 +592,6 @@ class PhaseEmitter {
     return {b_.op(VOp::add64, {reg(base), reg(prologue_.parameter(displacement))}), 0};
   }
 
-  Expr stride_bytes(const Expression& e, const std::string& variable) const {
-    return step_of(e, variable) * element_bytes(e.memory);
-  }
-
   bool is_boolean(const Expression& e) const { return ir_.memory[e.memory].precision == Precision::boolean; }
   /// A worker's scratch is padded to whole vectors. (In what workers share, others' elements follow.)
   bool is_padded(MemoryId m) const { return ir_.memory[m].kind == linear::Memory::Kind::worker; }
@@ -596,58 +609,56 @@ class PhaseEmitter {
     i.count = t.count;
   }
 
-  void emit_load(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
-    if (is_transposed(e, t)) {
-      if (row == 0) load_transposed(e, t, pointers, vector);
+  void emit_load(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
+    if (s.transposed) {
+      if (row == 0) load_transposed(s, t, vector);
       return;
     }
-    Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::load_bool_splat, VOp::load_bool, VOp::load_bool_strided)
-                                  : element_access(e, t, pointers, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
+    const Expression& e = *s.expression;
+    Instruction i = is_boolean(e) ? element_access(s, t, row, vector, VOp::load_bool_splat, VOp::load_bool, VOp::load_bool_strided)
+                                  : element_access(s, t, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
     i.dst = slot(e.out, row, vector) = b_.vector();
     b_.append(i);
   }
 
   /// One instruction for each line of the cache.
-  void emit_prefetch(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
-    if (linear::access_mode(e, t.lane_variable) == AccessMode::across) return prefetch_across(e, t, pointers, row, vector);
+  void emit_prefetch(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
+    if (s.mode == AccessMode::across) return prefetch_across(s, t, row, vector);
     if (vector * target_.vector_bytes % kCacheLine != 0) return;
-    Instruction i = element_access(e, t, pointers, row, vector, VOp::prefetch, VOp::prefetch, VOp::prefetch);
+    Instruction i = element_access(s, t, row, vector, VOp::prefetch, VOp::prefetch, VOp::prefetch);
     i.mask = i.count = kNoReg;
-    i.imm = e.second_level ? 1 : 0;
+    i.imm = s.expression->second_level ? 1 : 0;
     b_.append(i);
   }
 
   /// For whole tiles; lane by lane it would cost more than it saves.
-  void prefetch_across(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
-    if (row > 0 || !is_transposed(e, t)) return;
-    for_each_lane(e, t, pointers, vector, [&](std::int64_t, const Memory& mem) { b_.append(access(VOp::prefetch, mem)); });
+  void prefetch_across(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
+    if (row > 0 || !s.transposed) return;
+    for_each_lane(s, t, vector, [&](std::int64_t, const Memory& mem) { b_.append(access(VOp::prefetch, mem)); });
   }
 
   /// The access of one element of the tile, as what its lanes make of it.
-  Instruction element_access(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector,
-                             VOp splat, VOp whole, VOp lane_by_lane) {
-    const auto [base, displacement] = start_of(e, pointers);
-    const Expr row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
-    switch (linear::access_mode(e, t.lane_variable)) {
-      case AccessMode::splat: return access(splat, row_address(base, displacement, row, row_stride));
+  Instruction element_access(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector, VOp splat, VOp whole,
+                             VOp lane_by_lane) {
+    switch (s.mode) {
+      case AccessMode::splat: return access(splat, row_address(s.base, s.displacement, row, s.row_stride));
       case AccessMode::vector: {
-        Instruction i = access(whole, row_address(base, displacement + vector * target_.lanes() * element_bytes(e.memory), row, row_stride));
-        predicate(i, t, e.memory);
+        const MemoryId memory = s.expression->memory;
+        Instruction i = access(whole, row_address(s.base, s.displacement + vector * target_.lanes() * element_bytes(memory), row, s.row_stride));
+        predicate(i, t, memory);
         return i;
       }
       case AccessMode::across: break;
     }
-    return strided(e, t, base, displacement, row, row_stride, vector, lane_by_lane);
+    return strided(s, t, row, vector, lane_by_lane);
   }
 
-  /// Lane by lane, `stride` apart.
-  Instruction strided(const Expression& e, const Tile& t, VReg base, std::int64_t displacement, std::int64_t row,
-                      const Expr& row_stride, std::int64_t vector, VOp op) {
-    const Expr lane_stride = stride_bytes(e, t.lane_variable);
-    const VReg stride = prologue_.parameter(lane_stride);
-    VReg start = base;
-    if (vector > 0) start = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(lane_stride * (vector * target_.lanes()))});
-    Instruction i = access(op, row_address(start, displacement, row, row_stride));
+  /// Lane by lane, a stride apart.
+  Instruction strided(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector, VOp op) {
+    const VReg stride = prologue_.parameter(s.lane_stride);
+    VReg start = s.base;
+    if (vector > 0) start = b_.op(VOp::add64, {reg(s.base), prologue_.parameter_operand(s.lane_stride * (vector * target_.lanes()))});
+    Instruction i = access(op, row_address(start, s.displacement, row, s.row_stride));
     i.stride = stride;
     i.count = t.count != kNoReg ? t.count : prologue_.parameter(target_.lanes());
     i.temps = {b_.general(), b_.vector()};
@@ -655,17 +666,18 @@ class PhaseEmitter {
     return i;
   }
 
-  void emit_store(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
-    if (is_transposed(e, t)) {
-      if (row == t.rows - 1) store_transposed(e, t, pointers, vector);
+  void emit_store(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
+    if (s.transposed) {
+      if (row == t.rows - 1) store_transposed(s, t, vector);
       return;
     }
+    const Expression& e = *s.expression;
     const VReg value = elementwise_.in_register(element(e.in[0], row, vector));
     const VOp whole = e.past_caches && t.mask == kNoReg ? VOp::store_stream : VOp::store;
     streams_ |= whole == VOp::store_stream;
-    Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::store_bool, VOp::store_bool, VOp::store_bool_strided)
-                                  : element_access(e, t, pointers, row, vector, VOp::store, whole, VOp::store_strided);
-    if (linear::access_mode(e, t.lane_variable) == AccessMode::splat) {  // all lanes are the same: one is stored
+    Instruction i = is_boolean(e) ? element_access(s, t, row, vector, VOp::store_bool, VOp::store_bool, VOp::store_bool_strided)
+                                  : element_access(s, t, row, vector, VOp::store, whole, VOp::store_strided);
+    if (s.mode == AccessMode::splat) {  // all lanes are the same: one is stored
       i.count = prologue_.parameter(1);
       i.mask = first_lanes(i.count);
     }
@@ -676,10 +688,11 @@ class PhaseEmitter {
   /// The addresses of the tile's lanes in memory, each a vector along the rows' axis. Lanes that are off repeat the last
   /// that is on: never outside of the tensor.
   template <typename F>
-  void for_each_lane(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector, F&& f) {
+  void for_each_lane(const Step& s, const Tile& t, std::int64_t vector, F&& f) {
     constexpr std::int64_t kRowsPerPointer = 4;
-    auto [base, displacement] = start_of(e, pointers);
-    const Expr stride = stride_bytes(e, t.lane_variable);
+    const VReg base = s.base;
+    const std::int64_t displacement = s.displacement;
+    const Expr& stride = s.lane_stride;
     if (t.count != kNoReg) {
       const VReg last = b_.op(VOp::sub64, {reg(t.count), immediate(1)});
       const VReg bytes = prologue_.parameter(stride);
@@ -710,10 +723,11 @@ class PhaseEmitter {
     return {first_lanes(count), count};
   }
 
-  void load_transposed(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector) {
+  void load_transposed(const Step& s, const Tile& t, std::int64_t vector) {
+    const Expression& e = *s.expression;
     const HalfTile half = half_tile(t);
     std::vector<VReg> tile;
-    for_each_lane(e, t, pointers, vector, [&](std::int64_t, const Memory& mem) {
+    for_each_lane(s, t, vector, [&](std::int64_t, const Memory& mem) {
       Instruction i = access(is_boolean(e) ? VOp::load_bool : VOp::load, mem);
       half.limit(i);
       i.dst = b_.vector();
@@ -724,14 +738,15 @@ class PhaseEmitter {
     for (std::int64_t r = 0; r < t.rows; ++r) slot(e.out, r, vector) = tile[static_cast<std::size_t>(r)];
   }
 
-  void store_transposed(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t vector) {
+  void store_transposed(const Step& s, const Tile& t, std::int64_t vector) {
+    const Expression& e = *s.expression;
     std::vector<VReg> tile;
     for (std::int64_t r = 0; r < t.rows; ++r) tile.push_back(elementwise_.in_register(element(e.in[0], r, vector)));
     tile.resize(static_cast<std::size_t>(target_.lanes()), tile.front());
     const HalfTile half = half_tile(t);
     tile = emit_transpose(b_, std::move(tile), target_);
     const std::uint32_t done = b_.new_label();
-    for_each_lane(e, t, pointers, vector, [&](std::int64_t lane, const Memory& mem) {
+    for_each_lane(s, t, vector, [&](std::int64_t lane, const Memory& mem) {
       if (t.count != kNoReg) b_.jump_if(Cond::le, t.count, immediate(lane), done);
       Instruction i = access(is_boolean(e) ? VOp::store_bool : VOp::store, mem);
       half.limit(i);
@@ -768,11 +783,12 @@ class PhaseEmitter {
   Prologue prologue_;
   IndexArithmetic index_;
   ElementwiseEmitter elementwise_;
-  std::vector<std::set<std::string>> varies_;
+  const std::vector<std::set<std::string>>& varies_;  ///< linear::dependences
   std::map<std::string, std::int64_t> widest_lanes_;
   std::set<ValueId> updated_;
   bool streams_ = false;  ///< something is written past the caches
-  std::map<ValueId, ValueRegisters> values_;
+  std::vector<ValueRegisters> values_;  ///< by ValueId
+  std::map<const Loop*, std::set<PointerKey>> required_;  ///< inside of a loop
   std::map<const Expression*, std::uint32_t> origins_;
 };
 
@@ -780,10 +796,11 @@ class PhaseEmitter {
 
 std::vector<PhaseCode> lower_to_vcode(const LinearIR& ir, const TargetInfo& target, Tape& tape) {
   for (const auto& [name, e] : ir.definitions) tape.define(name, e);
+  const std::vector<std::set<std::string>> varies = linear::dependences(ir);
   std::vector<PhaseCode> phases;
   for (const Item& item : ir.phases) {
     if (!item.is_loop() || !item.loop->parallel) throw Error("a phase is a nest of parallel loops");
-    phases.push_back(PhaseEmitter(ir, target, tape).run(*item.loop));
+    phases.push_back(PhaseEmitter(ir, varies, target, tape).run(*item.loop));
   }
   return phases;
 }
