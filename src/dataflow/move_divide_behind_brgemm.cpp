@@ -10,6 +10,18 @@
 // Legal if all between the two is linear in the probability, key by key: Mul, Where with 0 on one
 // side, a cast.
 //
+// A row without any valid key has p = NaN in all keys. What a Where keeps of it is NaN, what it selects nothing of is 0.
+// Behind the product that is what the product is already, 0 or NaN, so where there is a Where such a row is not divided:
+//
+//   %0 = where %c, 0, %4
+//   %5 = brgemm %0, %v
+// ->
+//   %0 = where %c, 0, %e
+//   %5 = brgemm %0, %v
+//   %6 = div %5, %s
+//   %7 = greater %s, 0
+//   %8 = where %7, %6, %5
+//
 // The guard of exporters, where(is_nan(p), 0, p), becomes a rule for the row:
 //
 //   %4 = div %e, %s
@@ -22,7 +34,7 @@
 //   %7 = greater %s, 0
 //   %8 = where %7, %6, 0
 //
-// Legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s NaN. So
+// Both are legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s NaN. So
 // p is NaN in all keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or an
 // infinity does a row without any valid key differ: 0 afterwards, NaN (0 * inf) before.
 
@@ -38,6 +50,7 @@ namespace {
 struct Path {
   ValueId dividend = kNone, divisor = kNone;
   bool guarded = false;  ///< the divide's result went through where(is_nan(p), 0, p)
+  bool selects = false;  ///< it went through another Where
   struct Step {
     NodeId node;
     std::size_t input;  ///< that the path comes in by
@@ -108,7 +121,10 @@ bool find_path(const Graph& graph, ValueId value, Path& path) {
   for (const std::size_t input : linear_inputs(graph, node)) {
     if (graph.value(node.inputs[input]).shape != graph.value(value).shape) continue;
     path.steps.push_back({id, input});
-    if (find_path(graph, node.inputs[input], path)) return true;
+    if (find_path(graph, node.inputs[input], path)) {
+      path.selects |= node.op == OpKind::Where;
+      return true;
+    }
     path.steps.pop_back();
   }
   return false;
@@ -123,6 +139,7 @@ bool move_divide_behind_brgemm(Graph& graph) {
     if (brgemm.op != OpKind::Brgemm || !brgemm.attributes.empty()) continue;
     Path path;
     if (!find_path(graph, brgemm.inputs[0], path)) continue;
+    if (path.selects && !is_sum_of_exp(graph, path.divisor, path.dividend)) continue;
     if (graph.value(path.dividend).shape.size() < graph.value(brgemm.inputs[1]).shape.size())
       continue;
 
@@ -134,10 +151,10 @@ bool move_divide_behind_brgemm(Graph& graph) {
     }
     const ValueId product = binary(graph, OpKind::Brgemm, operand, brgemm.inputs[1]);
     ValueId result = binary(graph, OpKind::Div, product, path.divisor);
-    if (path.guarded) {
+    if (path.guarded || path.selects) {
       const ValueId zero = add_scalar(graph, 0);
       const ValueId has_keys = binary(graph, OpKind::Greater, path.divisor, zero);
-      result = graph.add_op(OpKind::Where, "", {has_keys, result, zero});
+      result = graph.add_op(OpKind::Where, "", {has_keys, result, path.guarded ? zero : product});
     }
     replace(graph, brgemm.outputs[0], result);
     graph.erase_dead_nodes();
