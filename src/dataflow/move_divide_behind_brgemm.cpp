@@ -10,6 +10,8 @@
 // Legal if all between the two is linear in the probability, key by key: Mul, Where with 0 on one
 // side, a cast.
 //
+// Without any key at all (a dimension of 0) the product is 0, not 0 / 0: the sum gets 1 more then.
+//
 // A row without any valid key has p = NaN in all keys. What a Where keeps of it is NaN, what it selects nothing of is 0.
 // Behind the product that is what the product is already, 0 or NaN, so where there is a Where such a row is not divided:
 //
@@ -38,10 +40,12 @@
 // p is NaN in all keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or an
 // infinity does a row without any valid key differ: 0 afterwards, NaN (0 * inf) before.
 
+#include <algorithm>
 #include <vector>
 
 #include "dataflow/dataflow.h"
 #include "dataflow/rewrite.h"
+#include "graph/shape_math.h"
 
 namespace burin::dataflow {
 namespace {
@@ -130,6 +134,26 @@ bool find_path(const Graph& graph, ValueId value, Path& path) {
   return false;
 }
 
+/// Some call may have queries, and no keys.
+bool may_be_without_keys(const Graph& graph, const Path& path) {
+  const Shape& scores = graph.value(path.dividend).shape;
+  const Expr& keys = scores.back();
+  const ShapeMath math(graph.facts);
+  return !math.at_least(keys, 1) && std::none_of(scores.begin(), scores.end() - 1, [&](const Expr& dimension) {
+    return math.at_most(dimension, keys);  // such as the queries
+  });
+}
+
+/// The sum, and 1 more where there are no keys.
+ValueId divisor_with_keys(Graph& graph, const Path& path) {
+  if (!may_be_without_keys(graph, path)) return path.divisor;
+  Value no_keys;
+  no_keys.precision = Precision::i64;
+  no_keys.elements = {equal(graph.value(path.dividend).shape.back(), 0)};
+  const ValueId one = graph.add_op(OpKind::Cast, "", {graph.add_value(std::move(no_keys))}, {{"to", std::string("f32")}});
+  return binary(graph, OpKind::Add, path.divisor, one);
+}
+
 }  // namespace
 
 bool move_divide_behind_brgemm(Graph& graph) {
@@ -150,8 +174,9 @@ bool move_divide_behind_brgemm(Graph& graph) {
       operand = brgemm.inputs[0];
     }
     const ValueId product = binary(graph, OpKind::Brgemm, operand, brgemm.inputs[1]);
-    ValueId result = binary(graph, OpKind::Div, product, path.divisor);
-    if (path.guarded || path.selects) {
+    const bool is_chosen = path.guarded || path.selects;
+    ValueId result = binary(graph, OpKind::Div, product, is_chosen ? path.divisor : divisor_with_keys(graph, path));
+    if (is_chosen) {
       const ValueId zero = add_scalar(graph, 0);
       const ValueId has_keys = binary(graph, OpKind::Greater, path.divisor, zero);
       result = graph.add_op(OpKind::Where, "", {has_keys, result, path.guarded ? zero : product});

@@ -13,6 +13,7 @@ std::int64_t random_size(const std::string& symbol, Random& random) {
   if (starts_with(symbol, "B")) return random.chance(0.03) ? 0 : random.between(1, 3);
   if (starts_with(symbol, "H")) return random.between(1, 4);
   if (starts_with(symbol, "D")) return random.pick(head_sizes());
+  if (symbol == "T") return random.chance(0.03) ? 0 : random.pick(tail_sizes());
   return random.pick(tail_sizes());
 }
 

@@ -16,7 +16,7 @@ const std::vector<std::int64_t>& tail_sizes();
 const std::vector<std::int64_t>& head_sizes();
 
 /// A value for each symbol, such that interpreting the graph costs at most about `budget` multiplications. What a
-/// symbol stands for follows from its name: B a batch, H (Hkv) heads, D (Dv) a head size, P1.. a size of 1 or
+/// symbol stands for follows from its name: B a batch, H (Hkv) heads, D (Dv) a head size, T keys (at times none), P1.. a size of 1 or
 /// that of the symbol in its place (P1: N1), others a size from tail_sizes().
 std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& random, double budget);
 
