@@ -22,6 +22,7 @@ bool constants_to_scalars(Graph& graph);
 bool fuse_activations(Graph& graph);
 bool convert_power_to_power_static(Graph& graph);
 bool divide_by_constant_to_multiply(Graph& graph);
+bool multiply_by_reciprocal_to_divide(Graph& graph);
 bool move_divide_behind_brgemm(Graph& graph);
 bool fold_scale_into_query(Graph& graph);
 bool fold_exp_base(Graph& graph);

@@ -10,6 +10,20 @@
 // Legal if all between the two is linear in the probability, key by key: Mul, Where with 0 on one
 // side, a cast.
 //
+// Without any key at all (a dimension of 0) the product is 0, not 0 / 0: the sum gets 1 more then.
+//
+// A row without any valid key has p = NaN in all keys. What a Where keeps of it is NaN, what it selects nothing of is 0.
+// Behind the product that is what the product is already, 0 or NaN, so where there is a Where such a row is not divided:
+//
+//   %0 = where %c, 0, %4
+//   %5 = brgemm %0, %v
+// ->
+//   %0 = where %c, 0, %e
+//   %5 = brgemm %0, %v
+//   %6 = div %5, %s
+//   %7 = greater %s, 0
+//   %8 = where %7, %6, %5
+//
 // The guard of exporters, where(is_nan(p), 0, p), becomes a rule for the row:
 //
 //   %4 = div %e, %s
@@ -22,14 +36,16 @@
 //   %7 = greater %s, 0
 //   %8 = where %7, %6, 0
 //
-// Legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s NaN. So
+// Both are legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s NaN. So
 // p is NaN in all keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or an
 // infinity does a row without any valid key differ: 0 afterwards, NaN (0 * inf) before.
 
+#include <algorithm>
 #include <vector>
 
 #include "dataflow/dataflow.h"
 #include "dataflow/rewrite.h"
+#include "graph/shape_math.h"
 
 namespace burin::dataflow {
 namespace {
@@ -38,6 +54,7 @@ namespace {
 struct Path {
   ValueId dividend = kNone, divisor = kNone;
   bool guarded = false;  ///< the divide's result went through where(is_nan(p), 0, p)
+  bool selects = false;  ///< it went through another Where
   struct Step {
     NodeId node;
     std::size_t input;  ///< that the path comes in by
@@ -108,10 +125,33 @@ bool find_path(const Graph& graph, ValueId value, Path& path) {
   for (const std::size_t input : linear_inputs(graph, node)) {
     if (graph.value(node.inputs[input]).shape != graph.value(value).shape) continue;
     path.steps.push_back({id, input});
-    if (find_path(graph, node.inputs[input], path)) return true;
+    if (find_path(graph, node.inputs[input], path)) {
+      path.selects |= node.op == OpKind::Where;
+      return true;
+    }
     path.steps.pop_back();
   }
   return false;
+}
+
+/// Some call may have queries, and no keys.
+bool may_be_without_keys(const Graph& graph, const Path& path) {
+  const Shape& scores = graph.value(path.dividend).shape;
+  const Expr& keys = scores.back();
+  const ShapeMath math(graph.facts);
+  return !math.at_least(keys, 1) && std::none_of(scores.begin(), scores.end() - 1, [&](const Expr& dimension) {
+    return math.at_most(dimension, keys);  // such as the queries
+  });
+}
+
+/// The sum, and 1 more where there are no keys.
+ValueId divisor_with_keys(Graph& graph, const Path& path) {
+  if (!may_be_without_keys(graph, path)) return path.divisor;
+  Value no_keys;
+  no_keys.precision = Precision::i64;
+  no_keys.elements = {equal(graph.value(path.dividend).shape.back(), 0)};
+  const ValueId one = graph.add_op(OpKind::Cast, "", {graph.add_value(std::move(no_keys))}, {{"to", std::string("f32")}});
+  return binary(graph, OpKind::Add, path.divisor, one);
 }
 
 }  // namespace
@@ -123,6 +163,7 @@ bool move_divide_behind_brgemm(Graph& graph) {
     if (brgemm.op != OpKind::Brgemm || !brgemm.attributes.empty()) continue;
     Path path;
     if (!find_path(graph, brgemm.inputs[0], path)) continue;
+    if (path.selects && !is_sum_of_exp(graph, path.divisor, path.dividend)) continue;
     if (graph.value(path.dividend).shape.size() < graph.value(brgemm.inputs[1]).shape.size())
       continue;
 
@@ -133,11 +174,12 @@ bool move_divide_behind_brgemm(Graph& graph) {
       operand = brgemm.inputs[0];
     }
     const ValueId product = binary(graph, OpKind::Brgemm, operand, brgemm.inputs[1]);
-    ValueId result = binary(graph, OpKind::Div, product, path.divisor);
-    if (path.guarded) {
+    const bool is_chosen = path.guarded || path.selects;
+    ValueId result = binary(graph, OpKind::Div, product, is_chosen ? path.divisor : divisor_with_keys(graph, path));
+    if (is_chosen) {
       const ValueId zero = add_scalar(graph, 0);
       const ValueId has_keys = binary(graph, OpKind::Greater, path.divisor, zero);
-      result = graph.add_op(OpKind::Where, "", {has_keys, result, zero});
+      result = graph.add_op(OpKind::Where, "", {has_keys, result, path.guarded ? zero : product});
     }
     replace(graph, brgemm.outputs[0], result);
     graph.erase_dead_nodes();

@@ -32,6 +32,8 @@ PassPipeline<Graph> dataflow_pipeline() {
   p.add({"algebraic_folding", "identities of algebra", algebraic_folding});
 
   // Attention.
+  p.add({"multiply_by_reciprocal_to_divide", "a spelled-out softmax divides by its sum",
+         multiply_by_reciprocal_to_divide});
   p.add({"move_divide_behind_brgemm", "the divide of a softmax moves behind the product with V",
          move_divide_behind_brgemm});
   p.add(

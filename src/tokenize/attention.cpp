@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "burin/error.h"
 #include "graph/canonicalize.h"
+#include "tokenize/attention_layout.h"
 #include "tokenize/attention_match.h"
 #include "tokenize/axis_view.h"
 #include "tokenize/carve.h"
@@ -16,230 +19,129 @@
 namespace burin {
 namespace {
 
-Shape concat(const Shape& a, const Shape& b) {
-  Shape result = a;
-  result.insert(result.end(), b.begin(), b.end());
-  return result;
-}
-
-/// The batch dimensions of an attention, split as finely as any of its tensors has them.
-///
-/// Example: scores [16*B, S, S] that a Reshape turns into [B, 16, S, S] have the parts {B, 16}.
-class BatchParts {
- public:
-  BatchParts(Shape dimensions, const Facts& facts) : facts_(facts), parts_(std::move(dimensions)) {}
-
-  const Shape& parts() const { return parts_; }
-
-  /// Splits parts where `dimensions`, which have the same product, are finer. False if they do not
-  /// fit.
-  bool refine(const Shape& dimensions) {
-    Shape refined;
-    std::size_t part = 0, dimension = 0;
-    while (part < parts_.size() && dimension < dimensions.size()) {
-      if (const std::size_t count = how_many(dimensions, dimension, parts_[part]); count > 0) {
-        refined.insert(refined.end(), at(dimensions, dimension), at(dimensions, dimension + count));
-        dimension += count;
-        ++part;
-      } else if (const std::size_t parts = how_many(parts_, part, dimensions[dimension]);
-                 parts > 0) {
-        refined.insert(refined.end(), at(parts_, part), at(parts_, part + parts));
-        part += parts;
-        ++dimension;
-      } else {
-        return false;
-      }
-    }
-    for (; part < parts_.size(); ++part) refined.push_back(parts_[part]);
-    for (; dimension < dimensions.size(); ++dimension) refined.push_back(dimensions[dimension]);
-    if (!equal(product(refined), product(parts_)) || !equal(product(refined), product(dimensions)))
-      return false;
-    parts_ = refined;
-    return true;
-  }
-
-  /// How many parts each of the dimensions has. Throws Refusal if they do not fit.
-  std::vector<std::size_t> counts(const Shape& dimensions) const {
-    std::vector<std::size_t> counts;
-    std::size_t next = 0;
-    for (const Expr& dimension : dimensions) {
-      std::size_t count = 0;
-      Expr size = 1;
-      while (next < parts_.size() && (count == 0 || !equal(size, dimension))) {
-        if (count == 0 && dimension == Expr(1) && parts_[next] != Expr(1)) break;
-        size *= parts_[next++];
-        ++count;
-      }
-      if (!equal(size, dimension))
-        throw Refusal{fmt::format("batch dimensions {} do not fit {}", to_string(dimensions),
-                                  to_string(parts_))};
-      counts.push_back(count);
-    }
-    for (; next < parts_.size() && parts_[next] == Expr(1) && !counts.empty(); ++next)
-      ++counts.back();
-    if (next < parts_.size())
-      throw Refusal{fmt::format("batch dimensions {} do not fit {}", to_string(dimensions),
-                                to_string(parts_))};
-    return counts;
-  }
-
-  /// The shape of an operand whose batch dimensions are broadcast to `full`, with the batch
-  /// dimensions split.
-  Shape lift(const Shape& operand, const Shape& full) const {
-    if (operand.size() < 3) return operand;
-    const std::vector<std::size_t> parts_of = counts(batch(full));
-    Shape lifted;
-    std::size_t next = parts_.size();
-    for (std::size_t i = 2; i < operand.size();
-         ++i) {  // from the innermost batch dimension outwards
-      const Expr& dimension = operand[operand.size() - 1 - i];
-      const std::size_t count = parts_of[parts_of.size() + 1 - i];
-      Shape pieces(count, Expr(1));
-      if (equal(dimension, full[full.size() - 1 - i])) {
-        pieces.assign(parts_.begin() + static_cast<std::ptrdiff_t>(next - count),
-                      parts_.begin() + static_cast<std::ptrdiff_t>(next));
-      } else if (dimension != Expr(1)) {
-        if (count != 1)
-          throw Refusal{fmt::format("{} may or may not be repeated to {}", dimension.to_string(),
-                                    full[full.size() - 1 - i].to_string())};
-        pieces = {dimension};
-      }
-      next -= count;
-      lifted.insert(lifted.begin(), pieces.begin(), pieces.end());
-    }
-    lifted.insert(lifted.end(), operand.end() - 2, operand.end());
-    return lifted;
-  }
-
-  static Shape batch(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
-
- private:
-  static Expr product(const Shape& shape) {
-    Expr result = 1;
-    for (const Expr& dimension : shape) result *= dimension;
-    return result;
-  }
-  static Shape::const_iterator at(const Shape& shape, std::size_t i) {
-    return shape.begin() + static_cast<std::ptrdiff_t>(i);
-  }
-  /// How many of the dimensions from `first` on have this product; 0 if none have.
-  std::size_t how_many(const Shape& dimensions, std::size_t first, const Expr& whole) const {
-    Expr size = 1;
-    for (std::size_t i = first; i < dimensions.size(); ++i)
-      if (equal(size *= dimensions[i], whole)) return i - first + 1;
-    return 0;
-  }
-  bool equal(const Expr& a, const Expr& b) const { return a == b || facts_.proves_equal(a, b); }
-
-  const Facts& facts_;
-  Shape parts_;
-};
-
 /// Builds the body of one match.
 class AttentionBuilder {
  public:
-  AttentionBuilder(Graph& graph, const AttentionMatch& match, std::string name)
-      : graph_(graph),
-        match_(match),
-        carver_(graph, std::move(name)),
-        scores_shape_(graph.value(graph.node(match.query_key).outputs[0]).shape),
-        parts_(BatchParts::batch(scores_shape_), graph.facts) {}
+  AttentionBuilder(Graph& graph, const AttentionMatch& match, const std::string& name)
+      : graph_(graph), match_(match), carver_(graph, name), layout_(graph, match) {}
 
   NodeId build() {
-    find_parts();
-    const ValueId query = import_operand(match_.query, scores_shape_);
-    const ValueId key = import_operand(match_.key, scores_shape_);
-    const Node& query_key = graph_.node(match_.query_key);
-    values_[query_key.outputs[0]] =
-        checked(carver_.clone(query_key, {query, key}), query_key.outputs[0]);
-
+    values_[scores()] = checked(make_scores(), scores());
     for (const NodeId id : match_.middle) build_middle(graph_.node(id));
-
-    const Node product = graph_.node(match_.probability_value);
-    const Shape result_shape = graph_.value(product.outputs[0]).shape;
-    const ValueId value = import_operand(match_.value, result_shape);
-    const ValueId result =
-        checked(carver_.clone(product, {values_.at(product.inputs[0]), value}), product.outputs[0]);
-    return finish(product.outputs[0], result);
+    values_[result()] = checked(make_result(), result());
+    return finish();
   }
 
   /// Of a mask that the body computes.
   const std::set<NodeId>& mask_nodes() const { return mask_nodes_; }
 
  private:
+  using Groups = std::vector<AxisView::Group>;
+
   const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
+  ValueId scores() const { return graph_.node(match_.query_key).outputs[0]; }
+  ValueId result() const { return graph_.node(match_.probability_value).outputs[0]; }
 
-  /// Splits the batch dimensions as every Reshape between the MatMuls needs, and as those do that
-  /// merge them in front of the operands and split them behind the result.
-  void find_parts() {
-    for (const NodeId id : match_.middle) {
-      const Shape& result = shape(graph_.node(id).outputs[0]);
-      if (is_view(graph_.node(id).op) && !parts_.refine(BatchParts::batch(result)))
-        throw Refusal{fmt::format("Reshape '{}' to {} mixes the batch dimensions {}",
-                                  name_of(graph_, id), to_string(result),
-                                  to_string(parts_.parts()))};
-    }
-    for (const AttentionOperand* operand : {&match_.query, &match_.key, &match_.value})
-      refine_by(*operand);
+  // ---- the products ----
+
+  /// What another input of a node is, seen with the dimensions of the body.
+  struct Other {
+    std::size_t input;
+    ValueId source;
+    std::optional<AxisView> view;  ///< nothing: one element, as it is
+  };
+  using Others = std::vector<Other>;
+
+  ValueId make_scores() {
+    const Groups& groups = layout_.of(scores()).groups();
+    const bool swapped = layout_.is_swapped();
+    const ValueId query =
+        import_operand(swapped ? match_.right : match_.left, swapped, groups, Role::query);
+    const ValueId key =
+        import_operand(swapped ? match_.left : match_.right, swapped, groups, Role::key);
+    return carver_.clone(graph_.node(match_.query_key), {query, key});
   }
 
-  void refine_by(const AttentionOperand& operand) {
-    if (shape(operand.value).size() != scores_shape_.size()) return;
-    for (std::size_t skip = 0; skip < operand.chain.size(); ++skip) {
-      const auto view = view_of(operand, skip);
-      if (!view || view->is_split()) continue;
-      Shape dimensions;
-      for (std::size_t d = 0; d + 2 < view->groups().size(); ++d) {
-        Shape sizes;
-        for (const AxisView::Axis& axis : view->groups()[d]) {
-          if (axis.is_repeated() && !sizes.empty()) {
-            sizes.back() *= axis.size;
-          } else {
-            sizes.push_back(axis.size);
-          }
-        }
-        if (sizes.empty()) sizes.push_back(Expr(1));
-        dimensions.insert(dimensions.end(), sizes.begin(), sizes.end());
-      }
-      BatchParts refined = parts_;
-      if (refined.refine(dimensions)) parts_.refine(dimensions);
-      return;
-    }
+  ValueId make_result() {
+    const Node product = graph_.node(match_.probability_value);  // a copy: importing may add nodes outside
+    const bool swapped = layout_.is_result_swapped();
+    const ValueId value =
+        import_operand(match_.value, swapped, layout_.of(result()).groups(), Role::value);
+    return carver_.clone(product, {values_.at(product.inputs[swapped ? 1 : 0]), value});
   }
 
-  /// The operand through the nodes of its chain but the first `skip`.
-  std::optional<AxisView> view_of(const AttentionOperand& operand, std::size_t skip) const {
-    AxisView view(shape(source_of(operand, skip)), graph_.facts);
-    for (std::size_t i = skip; i < operand.chain.size(); ++i) {
+  enum class Role { query, key, value };
+
+  /// As much of the chain as makes a plain view; one that needs no Reshape outside is better. `groups`: of the product's
+  /// result. `swapped`: the product's operands have changed places, and their matrices are transposed.
+  ValueId import_operand(const AttentionOperand& operand, bool swapped, Groups groups, Role role) {
+    const std::size_t rank = groups.size(), row = layout_.query_axis(), column = layout_.key_axis();
+    const Shape& dimensions = shape(operand.value);
+    const Expr rows = dimensions[dimensions.size() - 2], columns = dimensions.back();
+    groups[rank - 2] = {{rows, swapped ? column : row}};
+    groups[rank - 1] = {{columns, swapped ? row : column}};
+    const Lifting lifting = lift(dimensions, groups, layout_.axes(), graph_.facts, role == Role::query);
+    const auto fits = [&](std::size_t skip) { return read_operand(operand, skip, lifting); };
+    std::size_t skip = first_taken(operand, role);
+    std::optional<Operand> best;
+    for (; skip <= operand.chain.size() && !best; ++skip) best = fits(skip);
+    // Views and factors may as well stay outside, if no Reshape is needed then.
+    for (; best && best->view.is_split() && skip <= operand.chain.size(); ++skip) {
+      const Node& left = graph_.node(operand.chain[skip - 1]);
+      if (is_elementwise(left.op) && !scaled_input(graph_, left)) break;
+      if (auto other = fits(skip); other && !other->view.is_split()) best = std::move(other);
+    }
+    if (best) return build_operand(operand, *best, role);
+    throw Refusal{fmt::format("'{}' {} is no view with dimensions {}", graph_.value(operand.value).name, to_string(dimensions),
+                              to_string(lifting.shape()))};
+  }
+
+  /// An operand from some node of its chain on.
+  struct Operand {
+    std::size_t skip;
+    AxisView view;
+    std::map<std::size_t, Others> others;
+  };
+
+  std::optional<Operand> read_operand(const AttentionOperand& operand, std::size_t skip, const Lifting& lifting) const {
+    auto view = view_of(graph_, operand, skip);
+    if (!view || !lifting.apply(*view) || !view->is_plain() || repeats_matrix(*view) || repeats_unknown_times(*view)) return std::nullopt;
+    auto others = others_of(operand, skip, lifting);
+    if (!others) return std::nullopt;
+    return Operand{skip, *view, std::move(*others)};
+  }
+
+  ValueId build_operand(const AttentionOperand& operand, const Operand& from, Role role) {
+    ValueId value = carver_.import(source_of(graph_, operand, from.skip), from.view, role == Role::query);
+    for (std::size_t i = from.skip; i < operand.chain.size(); ++i)
+      if (const Node node = graph_.node(operand.chain[i]); is_elementwise(node.op)) value = apply(node, value, from.others.at(i));
+    return value;
+  }
+
+  /// Keys and values are read again for each block of queries: of element-wise operations they only take factors in. So
+  /// do queries in front of the first view if what is outside can compute the operation on the way: a product with a
+  /// weight, or another element-wise operation.
+  std::size_t first_taken(const AttentionOperand& operand, Role role) const {
+    std::size_t first = 0;
+    const bool leaves_all = role != Role::query;
+    const bool leaves_first = leaves_all || is_computed_on_the_way(source_of(graph_, operand, 0));
+    for (std::size_t i = 0; i < operand.chain.size(); ++i) {
       const Node& node = graph_.node(operand.chain[i]);
-      if (is_view(node.op) && !view.apply(graph_, node)) return std::nullopt;
-    }
-    return view;
-  }
-
-  ValueId source_of(const AttentionOperand& operand, std::size_t skip) const {
-    if (skip == operand.chain.size()) return operand.value;
-    const Node& first = graph_.node(operand.chain[skip]);
-    return first.inputs[scaled_input(graph_, first).value_or(0)];
-  }
-
-  /// As much of the chain as makes a plain view; one that needs no Reshape outside is better.
-  ValueId import_operand(const AttentionOperand& operand, const Shape& full) {
-    const Shape lifted = parts_.lift(shape(operand.value), full);
-    for (const bool allow_split : {false, true}) {
-      for (std::size_t skip = 0; skip <= operand.chain.size(); ++skip) {
-        auto view = view_of(operand, skip);
-        if (!view || !view->reshape(lifted) || !view->is_plain() ||
-            (view->is_split() && !allow_split))
-          continue;
-        if (repeats_matrix(*view) || repeats_unknown_times(*view)) continue;
-        const ValueId value = carver_.import(source_of(operand, skip), *view, &operand == &match_.query);
-        return scale(value, operand.chain, skip);
+      if (!is_elementwise(node.op)) {
+        if (!leaves_all) break;
+      } else if (leaves_first && !scaled_input(graph_, node)) {
+        first = i + 1;
       }
     }
-    throw Refusal{fmt::format("'{}' {} is no view with dimensions {}",
-                              graph_.value(operand.value).name, to_string(shape(operand.value)),
-                              to_string(lifted))};
+    return first;
+  }
+
+  bool is_computed_on_the_way(ValueId source) const {
+    const NodeId producer = graph_.value(source).producer;
+    if (producer == kNone) return false;
+    const OpCategory category = info(graph_.node(producer).op).category;
+    return is_elementwise(graph_.node(producer).op) || category == OpCategory::normalize || category == OpCategory::reduce ||
+           (category == OpCategory::matmul && !is_activation_matmul(graph_, producer));
   }
 
   /// Rows or columns of the matrix itself are repeated: MatMul does not broadcast these.
@@ -260,28 +162,64 @@ class AttentionBuilder {
         });
   }
 
-  ValueId scale(ValueId value, const std::vector<NodeId>& chain, std::size_t skip = 0) {
-    for (std::size_t i = skip; i < chain.size(); ++i) {
-      const Node& node = graph_.node(chain[i]);
-      const auto tensor = scaled_input(graph_, node);
-      if (!tensor) continue;
-      std::vector<ValueId> inputs = {value, value};
-      inputs[1 - *tensor] = carver_.import(node.inputs[1 - *tensor]);
-      value = carver_.clone(node, inputs);
+  // ---- element-wise operations in front and behind ----
+
+  /// The inputs beside the chain's own, of each element-wise node of the chain but the first `skip`; nothing where one of
+  /// them cannot be read in the body.
+  std::optional<std::map<std::size_t, Others>> others_of(const AttentionOperand& operand, std::size_t skip,
+                                                         const Lifting& lifting) const {
+    std::map<std::size_t, Others> all;
+    for (std::size_t i = skip; i < operand.chain.size(); ++i) {
+      const Node& node = graph_.node(operand.chain[i]);
+      if (!is_elementwise(node.op)) continue;
+      Others& others = all[i];
+      const std::size_t through = chain_input(graph_, node).value_or(0);
+      for (std::size_t input = 0; input < node.inputs.size(); ++input) {
+        const ValueId source = node.inputs[input];
+        if (input == through || source == kNone) continue;
+        Other other{input, source, std::nullopt};
+        if (!has_one_element(graph_, source)) {
+          other.view = AxisView(shape(source), graph_.facts);
+          AttentionOperand rest{operand.value, {operand.chain.begin() + static_cast<std::ptrdiff_t>(i) + 1, operand.chain.end()}};
+          if (!other.view->expand(shape(node.outputs[0])) || !apply_views(rest, *other.view) || !lifting.apply(*other.view) ||
+              !other.view->is_plain() || repeats_unknown_times(*other.view))
+            return std::nullopt;
+        }
+        others.push_back(std::move(other));
+      }
     }
-    return value;
+    return all;
   }
 
-  /// Another value that a node between the MatMuls reads: a mask, a bias, a number.
-  ValueId import_other(ValueId value, const Shape& full) {
-    if (has_one_element(graph_, value)) return carver_.import(value);
-    if (const auto mask = match_position_mask(graph_, value); mask && can_import(*mask, full))
-      return import_mask(*mask, full);
-    const AttentionOperand operand{value, {}};
-    if (const auto seen = see(operand, full)) return carver_.import(seen->source, seen->view);
-    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
-                              to_string(shape(value)), to_string(parts_.lift(shape(value), full)))};
+  bool apply_views(const AttentionOperand& operand, AxisView& view) const {
+    return std::all_of(operand.chain.begin(), operand.chain.end(), [&](NodeId id) {
+      return is_elementwise(graph_.node(id).op) || view.apply(graph_, graph_.node(id));
+    });
   }
+
+  /// The node on a value of the body.
+  ValueId apply(const Node& node, ValueId value, const Others& others) {
+    std::vector<ValueId> inputs(node.inputs.size(), value);
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (node.inputs[i] == kNone) inputs[i] = kNone;
+    for (const Other& other : others)
+      inputs[other.input] = other.view ? carver_.import(other.source, *other.view) : carver_.import(other.source);
+    return carver_.clone(node, inputs);
+  }
+
+  // ---- between the products ----
+
+  /// Another value that an element-wise node reads: a mask, a bias, a number. `groups`: of the node's result.
+  ValueId import_other(ValueId value, const Groups& groups) {
+    if (has_one_element(graph_, value)) return carver_.import(value);
+    if (const auto mask = match_position_mask(graph_, value); mask && can_import(*mask, groups))
+      return import_mask(*mask, groups);
+    if (const auto seen = see({value, {}}, groups)) return carver_.import(seen->source, seen->view);
+    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name, to_string(shape(value)),
+                              to_string(lifted(value, groups).shape()))};
+  }
+
+  Lifting lifted(ValueId value, const Groups& groups) const { return lift(shape(value), groups, layout_.axes(), graph_.facts); }
 
   /// A value of the body as a plain view of a source outside.
   struct Seen {
@@ -289,9 +227,9 @@ class AttentionBuilder {
     AxisView view;
   };
 
-  std::optional<Seen> see(AttentionOperand operand, const Shape& full) const {
-    const Shape lifted = parts_.lift(shape(operand.value), full);
-    for (ValueId source = operand.chain.empty() ? operand.value : source_of(operand, 0);
+  std::optional<Seen> see(AttentionOperand operand, const Groups& groups) const {
+    const Lifting lifting = lifted(operand.value, groups);
+    for (ValueId source = operand.chain.empty() ? operand.value : source_of(graph_, operand, 0);
          ;) {  // views that repeat or rename; a transposed mask is better made once
       const NodeId producer = graph_.value(source).producer;
       if (producer == kNone || !is_view(graph_.node(producer).op) ||
@@ -302,39 +240,37 @@ class AttentionBuilder {
     }
     for (const bool allow_split : {false, true}) {
       for (std::size_t skip = 0; skip <= operand.chain.size(); ++skip) {
-        auto view = view_of(operand, skip);
-        if (!view || !view->reshape(lifted) || !view->is_plain() ||
-            (view->is_split() && !allow_split))
-          continue;
+        auto view = view_of(graph_, operand, skip);
+        if (!view || !lifting.apply(*view) || !view->is_plain() || (view->is_split() && !allow_split)) continue;
         if (repeats_unknown_times(*view)) continue;
-        return Seen{source_of(operand, skip), *view};
+        return Seen{source_of(graph_, operand, skip), *view};
       }
     }
     return std::nullopt;
   }
 
-  bool can_import(const PositionMask& mask, const Shape& full) const {
+  bool can_import(const PositionMask& mask, const Groups& groups) const {
     if (mask.triangle) return true;
     if (mask.is_leaf()) try {
-        return has_one_element(graph_, mask.value) || see_leaf(mask, full);
+        return has_one_element(graph_, mask.value) || see_leaf(mask, groups);
       } catch (const Refusal&) {
         return false;
       }
     return std::all_of(mask.operands.begin(), mask.operands.end(),
-                       [&](const PositionMask& operand) { return can_import(operand, full); });
+                       [&](const PositionMask& operand) { return can_import(operand, groups); });
   }
 
-  ValueId import_mask(const PositionMask& mask, const Shape& full) {
+  ValueId import_mask(const PositionMask& mask, const Groups& groups) {
     if (mask.triangle) return make_triangle(*mask.triangle, graph_.value(mask.value));
     if (mask.is_leaf()) {
       if (has_one_element(graph_, mask.value)) return carver_.import(mask.value);
-      const auto seen = see_leaf(mask, full);
+      const auto seen = see_leaf(mask, groups);
       return carver_.import(seen->source, seen->view);
     }
     mask_nodes_.insert(mask.node);
     std::vector<ValueId> operands;
     for (const PositionMask& operand : mask.operands)
-      operands.push_back(import_mask(operand, full));
+      operands.push_back(import_mask(operand, groups));
     return carver_.clone(graph_.node(mask.node), operands);
   }
 
@@ -362,12 +298,12 @@ class AttentionBuilder {
   }
 
   /// Integers are computed in the body: they do not enter through a Reshape outside.
-  std::optional<Seen> see_leaf(const PositionMask& leaf, const Shape& full) const {
+  std::optional<Seen> see_leaf(const PositionMask& leaf, const Groups& groups) const {
     const AttentionOperand operand{
         leaf.views.empty() ? leaf.value : graph_.node(leaf.views.back()).outputs[0], leaf.views};
-    auto seen = see(operand, full);
+    auto seen = see(operand, groups);
     // The views may stand behind a sum of which the leaf is a term: it has the same dimensions.
-    if (seen && !leaf.views.empty() && seen->source == source_of(operand, 0))
+    if (seen && !leaf.views.empty() && seen->source == source_of(graph_, operand, 0))
       seen->source = leaf.value;
     const bool is_integer = !is_f32_or_bool(graph_.value(leaf.value));
     if (seen && is_integer && (!is_position(graph_, seen->source) || seen->view.is_split()))
@@ -377,10 +313,11 @@ class AttentionBuilder {
 
   void build_middle(const Node node) {  // a copy: importing may add nodes outside
     const ValueId result = node.outputs[0];
-    if (is_view(node.op)) {
+    if (info(node.op).category == OpCategory::movement) {
       values_[result] = values_.at(node.inputs[0]);
       return;
     }
+    if (!is_elementwise(node.op)) return build_reduction(node);
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) {
       if (input == kNone) {
@@ -388,110 +325,153 @@ class AttentionBuilder {
       } else if (const auto known = values_.find(input); known != values_.end()) {
         inputs.push_back(known->second);
       } else {
-        inputs.push_back(import_other(input, shape(result)));
+        inputs.push_back(import_other(input, layout_.of(result).groups()));
       }
     }
-    Node lifted = node;
-    if (node.op == OpKind::Softmax)
-      lifted.attributes["axis"] = static_cast<std::int64_t>(parts_.parts().size()) + 1;
-    values_[result] = checked(carver_.clone(lifted, inputs), result);
+    values_[result] = checked(carver_.clone(node, inputs), result);
   }
 
-  /// The value of the body has the shape of the one outside, with split batch dimensions.
+  /// Over the keys, which stay a dimension.
+  void build_reduction(Node node) {
+    const auto axis = static_cast<std::int64_t>(layout_.key_axis());
+    if (node.op == OpKind::Softmax) {
+      node.attributes["axis"] = axis;
+    } else {
+      node.attributes["axes"] = std::vector<std::int64_t>{axis};
+      node.attributes["keepdims"] = std::int64_t{1};
+    }
+    const ValueId result = node.outputs[0];
+    values_[result] = checked(carver_.clone(node, {values_.at(node.inputs[0])}), result);
+  }
+
+  /// The value of the body has the dimensions that the layout has for the one outside.
   ValueId checked(ValueId inside, ValueId outside) {
-    const Shape& full = shape(outside);
-    const Shape expected = concat(parts_.parts(), {full.end() - 2, full.end()});
+    const Shape& expected = layout_.of(outside).source();
     const Shape& actual = carver_.body().value(inside).shape;
-    bool same = actual.size() == expected.size();
-    for (std::size_t d = 0; same && d < actual.size(); ++d)
-      same = actual[d] == expected[d] || graph_.facts.proves_equal(actual[d], expected[d]);
-    if (!same)
-      throw Refusal{fmt::format("'{}' {} would be {} in the body, not {}",
-                                graph_.value(outside).name, to_string(full), to_string(actual),
-                                to_string(expected))};
+    if (!same_dimensions(actual, expected, graph_.facts))
+      throw Refusal{fmt::format("'{}' {} would be {} in the body, not {}", graph_.value(outside).name, to_string(shape(outside)),
+                                to_string(actual), to_string(expected))};
     return inside;
   }
 
-  /// Takes in what stands behind the result, as far as each dimension is one axis again.
-  NodeId finish(ValueId outside, ValueId inside) {
-    AxisView view(carver_.body().value(inside).shape, graph_.facts);
-    ValueId clean = kNone;
-    std::vector<std::int64_t> perm;
-    std::size_t taken = 0;
-    const auto note_if_clean = [&](ValueId value, std::size_t count) {
-      std::vector<std::int64_t> axes;
-      for (const AxisView::Group& group : view.groups()) {
-        if (group.size() != 1 || group[0].is_repeated()) return;
-        axes.push_back(static_cast<std::int64_t>(group[0].source));
-      }
-      if (view.is_split() || axes.size() != view.source().size()) return;
-      clean = value;
-      perm = axes;
-      taken = count;
-    };
-    if (view.reshape(shape(outside))) {
-      note_if_clean(outside, 0);
-      for (std::size_t i = 0; i < match_.behind.size(); ++i) {
-        const Node& node = graph_.node(match_.behind[i]);
-        if (is_view(node.op) && !view.apply(graph_, node)) break;
-        note_if_clean(node.outputs[0], i + 1);
-      }
-    }
-    if (clean == kNone) return carver_.finish({{outside, inside}});
+  // ---- results ----
 
-    const std::vector<NodeId> behind(match_.behind.begin(),
-                                     match_.behind.begin() + static_cast<std::ptrdiff_t>(taken));
-    inside = scale(inside, behind);
-    if (!std::is_sorted(perm.begin(), perm.end()))
-      inside = carver_.body().add_op(OpKind::Transpose, "", {inside}, {{"perm", perm}});
-    return carver_.finish({{clean, inside}});
+  /// The value of the body with the dimensions of the view, each as the axes that it runs over.
+  ValueId in_order_of(const AxisView& view, ValueId inside) {
+    std::vector<std::int64_t> perm;
+    for (const AxisView::Group& group : view.groups())
+      for (const AxisView::Axis& axis : group) perm.push_back(static_cast<std::int64_t>(axis.source));
+    for (std::size_t axis = view.source().size(); axis-- > 0;)  // of one element, in no group
+      if (std::find(perm.begin(), perm.end(), static_cast<std::int64_t>(axis)) == perm.end())
+        perm.insert(perm.begin(), static_cast<std::int64_t>(axis));
+    if (std::is_sorted(perm.begin(), perm.end())) return inside;
+    return carver_.body().add_op(OpKind::Transpose, "", {inside}, {{"perm", perm}});
+  }
+
+  /// Each dimension is one axis: no Reshape is needed outside.
+  static bool is_clean(const AxisView& view) {
+    return view.groups().size() == view.source().size() &&
+           std::all_of(view.groups().begin(), view.groups().end(), [](const AxisView::Group& group) { return group.size() == 1; });
+  }
+
+  /// Takes in what stands behind the result: up to the last node that does more than name dimensions anew, and then as
+  /// far as dimensions are axes again.
+  NodeId finish() {
+    struct Point {
+      ValueId outside, inside;
+      AxisView view;
+    };
+    Point last{result(), values_.at(result()), layout_.of(result())};
+    std::optional<Point> taken = last;
+    for (const NodeId id : match_.behind) {
+      const Node node = graph_.node(id);
+      bool computes = node.op == OpKind::Transpose;
+      if (is_elementwise(node.op)) {
+        const auto others = others_behind(node, last.outside, last.view.groups());
+        if (!others) break;
+        last.inside = apply(node, last.inside, *others);
+        computes = true;
+      } else if (!last.view.apply(graph_, node) || last.view.is_split()) {
+        break;
+      }
+      last.outside = node.outputs[0];
+      if (computes || is_clean(last.view)) taken = last;
+    }
+    std::vector<std::pair<ValueId, ValueId>> results = {{taken->outside, in_order_of(taken->view, taken->inside)}};
+    for (const ValueId value : match_.results) results.emplace_back(value, in_order_of(layout_.of(value), values_.at(value)));
+    return carver_.finish(results);
+  }
+
+  std::optional<Others> others_behind(const Node& node, ValueId chain, const Groups& groups) const {
+    Others others;
+    for (std::size_t input = 0; input < node.inputs.size(); ++input) {
+      const ValueId source = node.inputs[input];
+      if (source == chain || source == kNone) continue;
+      Other other{input, source, std::nullopt};
+      if (!has_one_element(graph_, source)) {
+        const auto seen = see({source, {}}, groups);
+        if (!seen) return std::nullopt;
+        other.source = seen->source;
+        other.view = seen->view;
+      }
+      others.push_back(std::move(other));
+    }
+    return others;
   }
 
   Graph& graph_;
   const AttentionMatch& match_;
   std::set<NodeId> mask_nodes_;
   Carver carver_;
-  Shape scores_shape_;
-  BatchParts parts_;
-  std::map<ValueId, ValueId> values_;  ///< of the middle: outside -> in the body
+  AttentionLayout layout_;
+  std::map<ValueId, ValueId> values_;  ///< of the middle and the result: outside -> in the body
 };
 
 std::vector<NodeId> all_nodes(const AttentionMatch& match, std::set<NodeId> nodes) {
   nodes.insert(match.middle.begin(), match.middle.end());
-  for (const auto* part : {&match.query.chain, &match.key.chain, &match.value.chain, &match.behind})
+  for (const auto* part : {&match.left.chain, &match.right.chain, &match.value.chain, &match.behind})
     nodes.insert(part->begin(), part->end());
   nodes.insert({match.query_key, match.probability_value});
   return {nodes.begin(), nodes.end()};
 }
 
-void carve_attention(Graph& graph, NodeId softmax, TokenizeReport& report) {
+void carve_attention(Graph& graph, NodeId softmax, NodeId query_key, TokenizeReport& report) {
+  const AttentionMatch match = match_attention(graph, softmax, query_key);
+  const std::string name = fmt::format("sdpa_{}", report.attentions_carved);
+  AttentionBuilder builder(graph, match, name);
+  const NodeId node = builder.build();
+  report.subgraphs.push_back(
+      {name, "sdpa", names_of_erased(graph, all_nodes(match, builder.mask_nodes())), node});
+  ++report.attentions_carved;
+}
+
+/// With the first MatMul in front of the Softmax that fits.
+void carve_around(Graph& graph, NodeId softmax, TokenizeReport& report) {
+  std::optional<std::string> reason;
   std::vector<std::string> candidate = {name_of(graph, softmax)};
+  const auto refuse = [&](const std::string& why) { reason = reason.value_or(why); };
   try {
-    const AttentionMatch match = match_attention(graph, softmax);
-    candidate = {name_of(graph, match.query_key), name_of(graph, softmax),
-                 name_of(graph, match.probability_value)};
-    const std::string name = fmt::format("sdpa_{}", report.attentions_carved);
-    AttentionBuilder builder(graph, match, name);
-    const NodeId node = builder.build();
-    report.subgraphs.push_back(
-        {name, "sdpa", names_of_erased(graph, all_nodes(match, builder.mask_nodes())), node});
-    ++report.attentions_carved;
+    for (const NodeId query_key : find_query_keys(graph, softmax)) try {
+        return carve_attention(graph, softmax, query_key, report);
+      } catch (const Refusal& refusal) {
+        if (!reason) candidate = {name_of(graph, query_key), name_of(graph, softmax)};
+        refuse(refusal.reason);
+      } catch (const Error& error) {
+        refuse(error.what());
+      }
   } catch (const Refusal& refusal) {
-    report.rejected.push_back({candidate, refusal.reason});
-  } catch (const Error& error) {
-    report.rejected.push_back({candidate, error.what()});
+    refuse(refusal.reason);
   }
+  report.rejected.push_back({candidate, reason.value_or("")});
 }
 
 }  // namespace
 
 void carve_attentions(Graph& graph, TokenizeReport& report) {
   for (const NodeId id : graph.order()) {
-    if (graph.node(id).erased || graph.node(id).op != OpKind::Softmax ||
-        !is_between_matmuls(graph, id))
-      continue;
+    if (!is_attention_softmax(graph, id)) continue;
     ++report.attentions_total;
-    carve_attention(graph, id, report);
+    carve_around(graph, id, report);
   }
   graph.erase_dead_nodes();
 }

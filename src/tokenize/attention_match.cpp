@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "graph/canonicalize.h"
+
 namespace burin {
 namespace {
 
@@ -57,111 +59,133 @@ bool is_score_op(const Graph& graph, const Node& node) {
          std::all_of(node.outputs.begin(), node.outputs.end(), fits);
 }
 
-/// A movement that leaves the last two dimensions (queries, keys) alone.
-bool keeps_matrix(const Graph& graph, const Node& node) {
-  if (node.op != OpKind::Reshape && node.op != OpKind::Squeeze && node.op != OpKind::Unsqueeze &&
-      node.op != OpKind::Flatten)
-    return false;
-  const Shape& from = graph.value(node.inputs[0]).shape;
-  const Shape& to = graph.value(node.outputs[0]).shape;
-  return from.size() >= 2 && to.size() >= 2 && std::equal(from.end() - 2, from.end(), to.end() - 2);
+/// A reduction over one axis.
+bool is_score_reduction(const Node& node) {
+  switch (node.op) {
+    case OpKind::Softmax: return true;
+    case OpKind::ReduceSum:
+    case OpKind::ReduceMean:
+    case OpKind::ReduceMax:
+    case OpKind::ReduceMin: return node.ints_attribute("axes").size() == 1;
+    default: return false;
+  }
 }
 
 bool is_score_node(const Graph& graph, const Node& node) {
-  return is_score_op(graph, node) || keeps_matrix(graph, node);
+  return is_score_op(graph, node) || is_score_reduction(node) || (is_view(node.op) && node.op != OpKind::Expand);
 }
 
 std::string describe(const Graph& graph, NodeId node) {
   return fmt::format("{} '{}'", info(graph.node(node).op).name, name_of(graph, node));
 }
 
-/// The MatMul that makes the scores: the nearest one above the Softmax.
-NodeId find_query_key(const Graph& graph, NodeId softmax) {
-  std::deque<ValueId> open = {graph.node(softmax).inputs[0]};
-  std::set<ValueId> seen;
-  NodeId blocker = kNone;
-  while (!open.empty()) {
-    const ValueId value = open.front();
-    open.pop_front();
-    const NodeId producer = value == kNone ? kNone : graph.value(value).producer;
-    if (producer == kNone || !seen.insert(value).second) continue;
-    const Node& node = graph.node(producer);
-    if (is_activation_matmul(graph, producer)) return producer;
-    if (is_score_node(graph, node)) {
-      open.insert(open.end(), node.inputs.begin(), node.inputs.end());
-    } else if (blocker == kNone && reaches_matmul_up(graph, value)) {
-      blocker = producer;
-    }
-  }
-  throw Refusal{blocker == kNone ? "no product of two activations in front of the Softmax"
-                                 : fmt::format("{} stands between the scores and the Softmax",
-                                               describe(graph, blocker))};
-}
-
-/// Collects all that depends on the scores, up to the second MatMul.
-void collect_middle(const Graph& graph, AttentionMatch& match) {
-  const auto users = graph.users();
-  std::vector<ValueId> open = {graph.node(match.query_key).outputs[0]};
-  std::set<NodeId> middle;
+/// All nodes that depend on the value.
+std::set<NodeId> nodes_behind(const std::vector<std::vector<NodeId>>& users, const Graph& graph, ValueId from) {
+  std::vector<ValueId> open = {from};
+  std::set<NodeId> found;
   while (!open.empty()) {
     const ValueId value = open.back();
     open.pop_back();
-    if (graph.is_output(value))
-      throw Refusal{fmt::format("'{}', scores or probabilities, is an output of the model",
-                                graph.value(value).name)};
-    if (!is_f32_or_bool(graph.value(value)))
-      throw Refusal{fmt::format("'{}' is {}; only f32 is carved", graph.value(value).name,
-                                to_string(graph.value(value).precision))};
-    for (const NodeId user : users[value]) {
-      const Node& node = graph.node(user);
-      if (node.op == OpKind::MatMul) {
-        if (match.probability_value != kNone && match.probability_value != user)
-          throw Refusal{
-              fmt::format("the probabilities have another use: {}", describe(graph, user))};
-        if (node.inputs[0] != value || node.inputs[1] == value)
-          throw Refusal{
-              fmt::format("the probabilities are the second operand of {}", describe(graph, user))};
-        if (middle.empty())
-          throw Refusal{fmt::format("the scores have another use: {}", describe(graph, user))};
-        match.probability_value = user;
-        continue;
-      }
-      if (user != match.softmax && !is_score_node(graph, node))
-        throw Refusal{fmt::format("{} uses scores or probabilities", describe(graph, user))};
-      if (middle.insert(user).second) open.push_back(node.outputs[0]);
-    }
+    for (const NodeId user : users[value])
+      if (found.insert(user).second) open.insert(open.end(), graph.node(user).outputs.begin(), graph.node(user).outputs.end());
   }
-  if (!middle.contains(match.softmax) || match.probability_value == kNone)
-    throw Refusal{"the probabilities do not lead to a product with V"};
-  for (const NodeId node : graph.order())
-    if (middle.contains(node)) match.middle.push_back(node);
+  return found;
 }
 
-AttentionOperand operand(const Graph& graph, ValueId value) {
+/// The MatMul that the probabilities enter: the nearest one behind the Softmax.
+NodeId find_probability_value(const Graph& graph, const std::vector<std::vector<NodeId>>& users, NodeId softmax) {
+  std::deque<ValueId> open = {graph.node(softmax).outputs[0]};
+  std::set<ValueId> seen;
+  while (!open.empty()) {
+    const ValueId value = open.front();
+    open.pop_front();
+    if (!seen.insert(value).second) continue;
+    for (const NodeId user : users[value]) {
+      if (is_activation_matmul(graph, user)) return user;
+      if (is_score_node(graph, graph.node(user))) open.push_back(graph.node(user).outputs[0]);
+    }
+  }
+  throw Refusal{"the probabilities do not lead to a product with V"};
+}
+
+/// Collects all on the way from the scores to the second MatMul, and what of it is read elsewhere.
+void collect_middle(const Graph& graph, NodeId softmax, AttentionMatch& match) {
+  const auto users = graph.users();
+  match.probability_value = find_probability_value(graph, users, softmax);
+  const ValueId scores = graph.node(match.query_key).outputs[0];
+  const std::set<NodeId> behind = nodes_behind(users, graph, scores);
+  const auto depends = [&](ValueId value) {
+    return value == scores || (value != kNone && graph.value(value).producer != kNone && behind.contains(graph.value(value).producer));
+  };
+  const std::vector<ValueId>& operands = graph.node(match.probability_value).inputs;
+  if (depends(operands[0]) == depends(operands[1])) throw Refusal{"both operands of the second product come from the scores"};
+
+  std::set<NodeId> middle;
+  std::vector<ValueId> open = {depends(operands[0]) ? operands[0] : operands[1]};
+  while (!open.empty()) {
+    const ValueId value = open.back();
+    open.pop_back();
+    if (!is_f32_or_bool(graph.value(value)))
+      throw Refusal{fmt::format("'{}' is {}; only f32 is carved", graph.value(value).name, to_string(graph.value(value).precision))};
+    if (value == scores || !middle.insert(graph.value(value).producer).second) continue;
+    const NodeId producer = graph.value(value).producer;
+    if (!is_score_node(graph, graph.node(producer)))
+      throw Refusal{fmt::format("{} uses scores or probabilities", describe(graph, producer))};
+    for (const ValueId input : graph.node(producer).inputs)
+      if (depends(input)) open.push_back(input);
+  }
+  if (!middle.contains(softmax)) throw Refusal{"the probabilities do not lead to a product with V"};
+
+  const auto note_result = [&](ValueId value) {
+    const bool read_elsewhere = std::any_of(users[value].begin(), users[value].end(), [&](NodeId user) {
+      return !middle.contains(user) && user != match.probability_value;
+    });
+    if (read_elsewhere || graph.is_output(value)) match.results.push_back(value);
+  };
+  note_result(scores);
+  for (const NodeId node : graph.order()) {
+    if (!middle.contains(node)) continue;
+    match.middle.push_back(node);
+    note_result(graph.node(node).outputs[0]);
+  }
+}
+
+bool is_repetition(OpKind op) { return op == OpKind::Tile || op == OpKind::Gather || op == OpKind::Concat; }
+
+bool repeats(const Graph& graph, const Node& node) {
+  AxisView view(graph.value(node.inputs[0]).shape, graph.facts);
+  return is_repetition(node.op) && view.apply(graph, node);
+}
+
+AttentionOperand operand(const Graph& graph, ValueId value, const std::vector<std::vector<NodeId>>& users) {
   AttentionOperand result{value, {}};
   for (;;) {
     const NodeId producer = graph.value(value).producer;
     if (producer == kNone) break;
     const Node& node = graph.node(producer);
-    const auto scaled = scaled_input(graph, node);
-    if (!is_view(node.op) && !scaled) break;
+    const auto through = chain_input(graph, node);
+    // Whatever is dearer than a factor is computed once.
+    const bool is_read_once = users[value].size() == 1 && !graph.is_output(value);
+    const bool is_taken = through && (scaled_input(graph, node) || (is_score_op(graph, node) && is_read_once));
+    if (!is_view(node.op) && !repeats(graph, node) && !is_taken) break;
     result.chain.push_back(producer);
-    value = node.inputs[scaled.value_or(0)];
+    value = node.inputs[through.value_or(0)];
   }
   std::reverse(result.chain.begin(), result.chain.end());
   return result;
 }
 
-void collect_behind(const Graph& graph, AttentionMatch& match) {
-  const auto users = graph.users();
+void collect_behind(const Graph& graph, AttentionMatch& match, const std::vector<std::vector<NodeId>>& users) {
   ValueId value = graph.node(match.probability_value).outputs[0];
   while (!graph.is_output(value) && users[value].size() == 1) {
     const NodeId user = users[value].front();
     const Node& node = graph.node(user);
-    const auto scaled = scaled_input(graph, node);
-    if (!(is_view(node.op) && node.inputs[0] == value) &&
-        !(scaled && node.inputs[*scaled] == value))
-      break;
+    const bool is_taken_view = is_view(node.op) && node.op != OpKind::Expand && node.inputs[0] == value;
+    const bool is_taken = is_score_op(graph, node) && graph.value(node.outputs[0]).shape == graph.value(value).shape &&
+                          std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+                            return input != value && input != kNone && depends_on(graph, input, match.query_key);
+                          });
+    if (!is_taken_view && !is_taken) break;
     match.behind.push_back(user);
     value = node.outputs[0];
   }
@@ -199,6 +223,32 @@ std::optional<std::size_t> scaled_input(const Graph& graph, const Node& node) {
   return std::nullopt;
 }
 
+std::optional<std::size_t> chain_input(const Graph& graph, const Node& node) {
+  if (const auto scaled = scaled_input(graph, node)) return scaled;
+  if (!is_elementwise(node.op)) return std::nullopt;
+  std::optional<std::size_t> through;
+  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
+    if (node.inputs[i] == kNone || graph.value(node.inputs[i]).shape != graph.value(node.outputs[0]).shape) continue;
+    if (through) return std::nullopt;
+    through = i;
+  }
+  return through;
+}
+
+bool depends_on(const Graph& graph, ValueId value, NodeId node) {
+  std::vector<ValueId> open = {value};
+  std::set<NodeId> seen;
+  while (!open.empty()) {
+    const ValueId at = open.back();
+    open.pop_back();
+    const NodeId producer = at == kNone ? kNone : graph.value(at).producer;
+    if (producer == node) return true;
+    if (producer == kNone || !seen.insert(producer).second) continue;
+    open.insert(open.end(), graph.node(producer).inputs.begin(), graph.node(producer).inputs.end());
+  }
+  return false;
+}
+
 bool is_activation_matmul(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   return node.op == OpKind::MatMul &&
@@ -207,24 +257,49 @@ bool is_activation_matmul(const Graph& graph, NodeId id) {
          });
 }
 
-bool is_between_matmuls(const Graph& graph, NodeId softmax) {
-  return reaches_matmul_up(graph, graph.node(softmax).inputs[0]) &&
-         reaches_matmul_down(graph, graph.node(softmax).outputs[0]);
+bool is_attention_softmax(const Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  if (node.erased) return false;
+  const Node* maker = node.op == OpKind::ReduceSum ? producer(graph, node.inputs[0]) : nullptr;
+  if (node.op != OpKind::Softmax && (maker == nullptr || maker->op != OpKind::Exp)) return false;
+  return reaches_matmul_up(graph, node.inputs[0]) && reaches_matmul_down(graph, node.outputs[0]);
 }
 
-AttentionMatch match_attention(const Graph& graph, NodeId softmax) {
+std::vector<NodeId> find_query_keys(const Graph& graph, NodeId softmax) {
+  std::deque<ValueId> open = {graph.node(softmax).inputs[0]};
+  std::set<ValueId> seen;
+  std::vector<NodeId> found;
+  NodeId blocker = kNone;
+  while (!open.empty()) {
+    const ValueId value = open.front();
+    open.pop_front();
+    const NodeId producer = value == kNone ? kNone : graph.value(value).producer;
+    if (producer == kNone || !seen.insert(value).second) continue;
+    const Node& node = graph.node(producer);
+    if (is_activation_matmul(graph, producer)) {
+      found.push_back(producer);
+    } else if (is_score_node(graph, node)) {
+      open.insert(open.end(), node.inputs.begin(), node.inputs.end());
+    } else if (blocker == kNone && reaches_matmul_up(graph, value)) {
+      blocker = producer;
+    }
+  }
+  if (!found.empty()) return found;
+  throw Refusal{blocker == kNone ? "no product of two activations in front of the Softmax"
+                                 : fmt::format("{} stands between the scores and the Softmax",
+                                               describe(graph, blocker))};
+}
+
+AttentionMatch match_attention(const Graph& graph, NodeId softmax, NodeId query_key) {
   AttentionMatch match;
-  match.softmax = softmax;
-  const Node& node = graph.node(softmax);
-  const auto last = static_cast<std::int64_t>(graph.value(node.inputs[0]).shape.size()) - 1;
-  if (node.int_attribute("axis", -1) != last)
-    throw Refusal{"the Softmax is not over the last axis"};
-  match.query_key = find_query_key(graph, softmax);
-  collect_middle(graph, match);
-  match.query = operand(graph, graph.node(match.query_key).inputs[0]);
-  match.key = operand(graph, graph.node(match.query_key).inputs[1]);
-  match.value = operand(graph, graph.node(match.probability_value).inputs[1]);
-  collect_behind(graph, match);
+  match.query_key = query_key;
+  collect_middle(graph, softmax, match);
+  const auto users = graph.users();
+  match.left = operand(graph, graph.node(query_key).inputs[0], users);
+  match.right = operand(graph, graph.node(query_key).inputs[1], users);
+  const std::vector<ValueId>& last = graph.node(match.probability_value).inputs;
+  match.value = operand(graph, depends_on(graph, last[0], query_key) ? last[1] : last[0], users);
+  collect_behind(graph, match, users);
   return match;
 }
 

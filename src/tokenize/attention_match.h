@@ -10,9 +10,9 @@
 
 namespace burin {
 
-/// A value that enters an attention, with the nodes between a source and it that the body can
-/// absorb: views and products with one element. They may have other uses too: the body gets copies
-/// of its own.
+/// A value that enters an attention, with the nodes between a source and it that the body may absorb: views,
+/// repetitions, and element-wise operations that read nothing else of the same size. They may have other uses too: the
+/// body gets copies of its own.
 struct AttentionOperand {
   ValueId value = kNone;
   std::vector<NodeId> chain;  ///< from the source to the value
@@ -20,23 +20,33 @@ struct AttentionOperand {
 
 /// An attention found around a Softmax.
 struct AttentionMatch {
-  NodeId softmax = kNone, query_key = kNone, probability_value = kNone;
-  AttentionOperand query, key, value;
-  std::vector<NodeId> middle;  ///< all between the two MatMuls, in order, the Softmax included
-  std::vector<NodeId> behind;  ///< views and products with one element that alone read the result
+  NodeId query_key = kNone, probability_value = kNone;
+  AttentionOperand left, right;  ///< of the first MatMul: queries and keys, in either order
+  AttentionOperand value;
+  std::vector<NodeId> middle;      ///< all on the way from one MatMul to the other, in order
+  std::vector<ValueId> results;    ///< scores and values of the middle that are read elsewhere, too
+  std::vector<NodeId> behind;      ///< views and element-wise operations, each the only reader of the one before
 };
 
 /// A MatMul of two values that both are computed by the model (not a projection by a weight).
 bool is_activation_matmul(const Graph& graph, NodeId node);
-/// The Softmax stands between two such MatMuls, whatever else is on the way.
-bool is_between_matmuls(const Graph& graph, NodeId softmax);
+/// A Softmax, or the sum of exponentials in one that is spelled out without a maximum, between two such MatMuls,
+/// whatever else is on the way.
+bool is_attention_softmax(const Graph& graph, NodeId node);
+/// MatMuls that may make the scores, the nearest one first. Throws Refusal if there are none.
+std::vector<NodeId> find_query_keys(const Graph& graph, NodeId softmax);
 /// Throws Refusal.
-AttentionMatch match_attention(const Graph& graph, NodeId softmax);
+AttentionMatch match_attention(const Graph& graph, NodeId softmax, NodeId query_key);
 
 bool is_f32_or_bool(const Value& value);
 /// A movement that only renames, permutes or repeats axes.
 bool is_view(OpKind op);
 /// Multiplies or divides one tensor by one element: the index of the tensor's input.
 std::optional<std::size_t> scaled_input(const Graph& graph, const Node& node);
+/// The input through which a chain of element-wise operations goes: the one that has the result's shape, if others have
+/// fewer elements.
+std::optional<std::size_t> chain_input(const Graph& graph, const Node& node);
+/// Some path of the graph leads from one node to the other's value.
+bool depends_on(const Graph& graph, ValueId value, NodeId node);
 
 }  // namespace burin

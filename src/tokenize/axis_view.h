@@ -8,8 +8,9 @@
 
 namespace burin {
 
-/// A tensor seen through views (Transpose, Reshape, Squeeze, Unsqueeze, Expand) of a source: which
-/// axes of the source each of its dimensions runs over, outermost first.
+/// A tensor seen through views (Transpose, Reshape, Squeeze, Unsqueeze, Expand, and what repeats heads: Tile, Gather by
+/// constant indices, Concat of one tensor with itself) of a source: which axes of the source each of its dimensions runs
+/// over, outermost first.
 ///
 /// Example: K of a grouped attention, repeated for the query heads:
 ///
@@ -30,6 +31,8 @@ class AxisView {
   using Group = std::vector<Axis>;  ///< of one dimension; empty: a dimension of 1
 
   AxisView(const Shape& source, const Facts& facts);
+  /// Axes of the source that are in no group have one element.
+  AxisView(Shape source, std::vector<Group> groups, const Facts& facts);
 
   /// The source's axes. Those of the tensor itself, save where a reshape split one of them.
   const Shape& source() const { return source_; }
@@ -42,6 +45,8 @@ class AxisView {
   bool transpose(const std::vector<std::int64_t>& perm);
   bool reshape(const Shape& to);
   bool expand(const Shape& to);
+  /// Each element along the dimension `times` times, one after the other; or the whole dimension.
+  bool repeat(std::size_t dimension, const Expr& times, bool elements);
   /// Applies a movement node to the view of its first input.
   bool apply(const Graph& graph, const Node& node);
 
@@ -50,7 +55,10 @@ class AxisView {
 
  private:
   bool equal(const Expr& a, const Expr& b) const;
-  bool split(std::vector<Axis>& axes, std::size_t at, const Shape& to, std::size_t dimension);
+  bool gather(const Graph& graph, const Node& node);
+  bool tile(const Graph& graph, const Node& node);
+  bool concat(const Node& node);
+  bool split(std::vector<Axis>& axes, std::size_t at, std::vector<Group>& groups, const Shape& to, std::size_t dimension);
 
   const Facts* facts_;
   Shape source_;

@@ -21,13 +21,6 @@ bool belongs_into_body(const Tensor& constant) {
   return long_dims == 1 && constant.size() <= kLongestVector;
 }
 
-bool same_shape(const Shape& a, const Shape& b, const Facts& facts) {
-  return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [&](const Expr& x, const Expr& y) {
-           return x == y || facts.proves_equal(x, y);
-         });
-}
-
 void collect_symbols(const Graph& graph, ValueId id, std::set<std::string>& symbols) {
   for (const Expr& dimension : graph.value(id).shape) symbols.merge(dimension.symbols());
 }
@@ -145,7 +138,7 @@ ValueId Carver::reshape_outside(ValueId value, const Shape& to) {
         graph_.value(value).name, to_string(to))};
   const std::string name = graph_.value(value).name;
   const ValueId shape = add_known_integers(graph_, name + ".shape", Precision::i64, to, false);
-  return graph_.add_op(OpKind::Reshape, name + ".reshape", {value, shape});
+  return graph_.add_op(OpKind::Reshape, name + ".reshape", {value, shape}, {{"allowzero", std::int64_t{1}}});
 }
 
 NodeId Carver::finish(const std::vector<std::pair<ValueId, ValueId>>& results) {
@@ -161,7 +154,7 @@ NodeId Carver::finish(const std::vector<std::pair<ValueId, ValueId>>& results) {
   for (std::size_t i = 0; i < results.size(); ++i) {
     const ValueId old = results[i].first;
     ValueId now = graph_.node(node).outputs[i];
-    if (!same_shape(graph_.value(old).shape, graph_.value(now).shape, graph_.facts)) {
+    if (!same_dimensions(graph_.value(old).shape, graph_.value(now).shape, graph_.facts)) {
       graph_.value(now).name = graph_.value(old).name + ".carved";
       now = reshape_outside(now, graph_.value(old).shape);
     }
@@ -183,6 +176,13 @@ void Carver::keep_facts_in_use() {
     if (uses_only({check.left, check.right}, symbols)) facts.assume(check);
   }
   body_.facts = std::move(facts);
+}
+
+bool same_dimensions(const Shape& a, const Shape& b, const Facts& facts) {
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [&](const Expr& x, const Expr& y) {
+           return x == y || facts.proves_equal(x, y);
+         });
 }
 
 bool is_known_integer(const Graph& graph, ValueId id) {

@@ -59,6 +59,8 @@ class Carver {
 bool is_known_integer(const Graph& graph, ValueId value);
 /// A Range of integers between known integers.
 bool is_position(const Graph& graph, ValueId value);
+/// The same number of dimensions, and each provably equal.
+bool same_dimensions(const Shape& a, const Shape& b, const Facts& facts);
 /// All dimensions are the constant 1.
 bool has_one_element(const Graph& graph, ValueId value);
 /// What reports call a node: its name, or else its operation and number.

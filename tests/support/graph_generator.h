@@ -20,6 +20,9 @@ struct GeneratedGraph {
   /// For each output a bound of what rounding may cost, as an absolute error.
   std::vector<double> rounding;
   Features features;
+  /// The graph is a whole model and not the body of a subgraph: it is canonicalized and carved first, and nothing that
+  /// belongs to this kind of subgraph ("sdpa") may be left.
+  std::string carved_as = {};
 };
 
 /// MatMul -> element-wise chain -> Softmax -> chain -> MatMul, in the forms in which exporters write it.

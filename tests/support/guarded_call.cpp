@@ -75,7 +75,7 @@ BufferPointer place(const Tensor& t, const Dims& strides, Random& random) {
 }  // namespace
 
 std::vector<Tensor> guarded_call(Invocation& invocation, const Graph& graph, const std::vector<Tensor>& inputs,
-                                 const CallOptions& options, Random& random) {
+                                 const CallOptions& options, Random& random, const std::map<std::string, std::int64_t>& symbols) {
   std::vector<BufferPointer> buffers;
   std::vector<TensorDesc> descriptions;
   std::vector<const void*> sources;
@@ -85,7 +85,7 @@ std::vector<Tensor> guarded_call(Invocation& invocation, const Graph& graph, con
     sources.push_back(buffers.back()->data());
     descriptions.push_back({t.dims(), options.strided || random.chance(0.3) ? strides : Dims{}});
   }
-  invocation.rebind(descriptions);
+  invocation.rebind(descriptions, symbols);
   GuardedBuffer scratch(invocation.scratch_bytes(), random_guard(random));
   invocation.set_scratch({scratch.data(), scratch.size()});
   std::vector<BufferPointer> results;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,8 +18,10 @@ struct CallOptions {
 };
 
 /// Runs the kernel with inputs, outputs and scratch each between pages that may not be touched, flush with the one in
-/// front or the one behind at random. Throws burin::Error also where bytes next to an output or scratch were written.
+/// front or the one behind at random. `symbols`: those that the shapes do not determine; others are let be. Throws
+/// burin::Error also where bytes next to an output or scratch were written.
 std::vector<Tensor> guarded_call(Invocation& invocation, const Graph& graph, const std::vector<Tensor>& inputs,
-                                 const CallOptions& options, Random& random);
+                                 const CallOptions& options, Random& random,
+                                 const std::map<std::string, std::int64_t>& symbols = {});
 
 }  // namespace burin::testing

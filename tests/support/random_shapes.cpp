@@ -13,6 +13,7 @@ std::int64_t random_size(const std::string& symbol, Random& random) {
   if (starts_with(symbol, "B")) return random.chance(0.03) ? 0 : random.between(1, 3);
   if (starts_with(symbol, "H")) return random.between(1, 4);
   if (starts_with(symbol, "D")) return random.pick(head_sizes());
+  if (symbol == "T") return random.chance(0.03) ? 0 : random.pick(tail_sizes());
   return random.pick(tail_sizes());
 }
 
@@ -26,7 +27,7 @@ double masked(const std::string& name, Random& random) {
   const double draw = random.real(0, 1);
   if (draw < 0.5) return random.real(-2, 2);
   if (draw < 0.7) return 0;
-  if (starts_with(name, "mask_add") && draw < 0.8) return -std::numeric_limits<double>::infinity();
+  if ((starts_with(name, "mask_add") || starts_with(name, "mask_rows")) && draw < 0.8) return -std::numeric_limits<double>::infinity();
   if (draw < 0.9) return std::numeric_limits<float>::lowest();
   return -10000;
 }
@@ -42,14 +43,15 @@ Tensor random_tensor(const std::string& name, Precision precision, const Dims& d
   Tensor t = Tensor::zeros(precision, dims);
   const std::int64_t last = dims.empty() ? 1 : dims.back();
   const bool mask = starts_with(name, "mask");
+  const bool hides_rows = starts_with(name, "mask_rows");
   bool whole_row = false;
   for (std::int64_t i = 0; i < t.size(); ++i) {
     const bool first_key = i % last == 0;
-    if (first_key) whole_row = starts_with(name, "mask_any") && random.chance(0.1);
+    if (first_key) whole_row = (hides_rows || starts_with(name, "mask_any")) && random.chance(hides_rows ? 0.3 : 0.1);
     if (precision == Precision::boolean)
-      t.set_int(i, (mask && first_key) || random.chance(0.7) ? 1 : 0);
+      t.set_int(i, !whole_row && ((mask && first_key) || random.chance(0.7)) ? 1 : 0);
     else if (whole_row)
-      t.set(i, std::numeric_limits<float>::lowest());
+      t.set(i, hides_rows ? -std::numeric_limits<double>::infinity() : std::numeric_limits<float>::lowest());
     else if (mask)
       t.set(i, first_key ? random.real(-2, 2) : masked(name, random));
     else

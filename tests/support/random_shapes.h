@@ -16,7 +16,7 @@ const std::vector<std::int64_t>& tail_sizes();
 const std::vector<std::int64_t>& head_sizes();
 
 /// A value for each symbol, such that interpreting the graph costs at most about `budget` multiplications. What a
-/// symbol stands for follows from its name: B a batch, H (Hkv) heads, D (Dv) a head size, P1.. a size of 1 or
+/// symbol stands for follows from its name: B a batch, H (Hkv) heads, D (Dv) a head size, T keys (at times none), P1.. a size of 1 or
 /// that of the symbol in its place (P1: N1), others a size from tail_sizes().
 std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& random, double budget);
 
@@ -24,7 +24,8 @@ std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& r
 double interpretation_work(const Graph& graph, const std::map<std::string, std::int64_t>& symbols);
 
 /// Contents by the name of the input: mask_add.. zero, lowest, -inf or -1e4 (never for the first key), mask_any..: the
-/// same with whole rows of lowest; mask_bool.. mostly true (always for the first key); pos.. in [0.5, 2); unit.. in
+/// same with whole rows of lowest, mask_rows..: with whole rows of -inf; mask_bool.. mostly true (always for the first
+/// key), mask_rows..: with whole rows of false; pos.. in [0.5, 2); unit.. in
 /// [-1, 1); grid.. multiples of 1/4 in [-2, 2]; others in [-2, 2).
 std::vector<Tensor> random_contents(const Graph& graph, const std::map<std::string, std::int64_t>& symbols, Random& random);
 

@@ -7,9 +7,9 @@
 //       %t = add %s, %m }                             ...products...
 //                                                     %t = add %s, %m }
 //
-// The value then crosses loops, that is, it goes through a buffer. A loop that holds nothing but element-wise
-// expressions and no product may keep its access; and a loop over the elements of one lane may: pairs of bf16 that lie side
-// by side for instructions that multiply pairs.
+// Other loops inside of that one over which the access varies stand around it. The value then crosses loops, that is, it
+// goes through a buffer. A loop that holds nothing but element-wise expressions and no product may keep its access; and a
+// loop over the elements of one lane may: pairs of bf16 that lie side by side for instructions that multiply pairs.
 
 #include <algorithm>
 #include <optional>
@@ -96,23 +96,35 @@ class Isolation {
 
   Moved make_loop(const Loop& row, Expression& e) const {
     Moved m;
-    m.loop.var = row.var;
-    m.loop.begin = row.begin;
-    m.loop.end = row.end;
-    m.loop.versions.push_back({1, false, {}});
     m.is_store = e.op == Op::store;
     m.depth = receiving_depth(row, e);
+    m.loop = copy_of(row);
+    const Expr index = e.index;
     m.loop.body().emplace_back(std::move(e));
+    for (std::size_t i = path_.loops.size(); i-- > 0 && path_.loops[i] != &row;) {  // the access varies over them, too
+      if (!index.uses(path_.loops[i]->var)) continue;
+      Loop around = copy_of(*path_.loops[i]);
+      around.body().emplace_back(std::move(m.loop));
+      m.loop = std::move(around);
+    }
     return m;
   }
 
-  /// The outermost block that sees all loop variables of the access but the row's.
+  static Loop copy_of(const Loop& loop) {
+    Loop copy;
+    copy.var = loop.var;
+    copy.begin = loop.begin;
+    copy.end = loop.end;
+    copy.versions.push_back({1, false, {}});
+    return copy;
+  }
+
+  /// The outermost block that sees all loop variables of the access but the row's and those inside of that.
   std::size_t receiving_depth(const Loop& row, const Expression& e) const {
     std::size_t depth = 0;
-    for (std::size_t i = 0; i < path_.loops.size(); ++i) {
+    for (std::size_t i = 0; i < path_.loops.size() && path_.loops[i] != &row; ++i) {
       const Loop& l = *path_.loops[i];
-      const bool needed = l.parallel || l.lanes || row.begin.uses(l.var) || row.end.uses(l.var) ||
-                          (&l != &row && e.index.uses(l.var));
+      const bool needed = l.parallel || l.lanes || row.begin.uses(l.var) || row.end.uses(l.var) || e.index.uses(l.var);
       if (needed) depth = i + 1;
     }
     return depth;

@@ -17,7 +17,9 @@
 // What is hidden must not show: the probability of a hidden key is exactly 0, and all that is done with probabilities is
 // to multiply and add them up. It is 0 if the row has a key that is not hidden, by any mask. A row without one has the
 // same value for all keys (save where that is -inf: it is NaN either way), also for those that are left out. So a block
-// with such a row is done once more with all keys; its running maximum tells.
+// with such a row is done once more with all keys; its running maximum tells. (A row that is NaN shows that behind its
+// keys, where it is divided by its sum. Where it is divided before, or a Where selects of its probabilities, keys that are
+// hidden by -inf are not left out: there the row is not done again.)
 
 #include <algorithm>
 #include <cmath>
@@ -207,6 +209,21 @@ class MaskedKeys {
     return factor != nullptr && factor->op == Op::fill && factor->imm >= 1 && is_shifted(e->in[0]);
   }
 
+  bool is_made_by(ValueId v, Op op) const {
+    const Expression* made = definitions_.of(v);
+    return made != nullptr && made->op == op;
+  }
+
+  /// A row of NaN (0 / 0) would look like one of zeros, if none of its keys were visited.
+  bool hides_nan(const Expression& e) const {
+    switch (e.op) {
+      case Op::div: return true;
+      case Op::mul: return is_made_by(e.in[0], Op::reciprocal) || is_made_by(e.in[1], Op::reciprocal);
+      case Op::where: return !is_made_by(e.in[0], Op::is_nan);
+      default: return false;
+    }
+  }
+
   /// 0 where the probability is.
   bool is_zero(const Expression& e) const {
     const auto zero = [&](std::size_t i) {
@@ -224,8 +241,11 @@ class MaskedKeys {
   /// Behind the key loops nothing depends on keys whose probability is 0, and these loops are all alike.
   bool nothing_shows() {
     zeros_.clear();
+    hides_nan_ = false;
     for_each_expression(lanes_->body(), [&](const Expression& e) {
-      if (is_zero(e)) zeros_.insert(e.out);
+      if (!is_zero(e)) return;
+      zeros_.insert(e.out);
+      hides_nan_ |= hides_nan(e);
     });
     bool fine = !zeros_.empty();
     for_each_loop(lanes_->body(), [&](const Loop& loop) {
@@ -290,6 +310,7 @@ class MaskedKeys {
         const auto hidden = Assumption(definitions_, e, result).upper(scores_);
         if (!hidden || *hidden > kHidden) continue;
         const auto region = where_it_is(e, result);
+        if (hides_nan_ && std::isinf(*hidden)) continue;
         if (region && add_bound(*region, needed)) needed.hidden = std::max(needed.hidden, *hidden);
       }
     });
@@ -378,6 +399,7 @@ class MaskedKeys {
   Loop* lanes_ = nullptr;
   Loop* keys_ = nullptr;  ///< the loop that makes the scores
   ValueId maximum_ = kNone, scores_ = kNone;
+  bool hides_nan_ = false;
   std::set<ValueId> zeros_;  ///< 0 for keys whose probability is 0
 };
 

@@ -5,7 +5,8 @@
 //       loop _d in 0..64 {                  ->        loop _d in 0..64 {
 //         %acc = update_fma %acc, %a, %b } }            %acc = update_fma %acc, %a, %b } }
 //
-// Along a path at most one row loop is tiled: the outermost that has a reason.
+// Along a path at most one row loop is tiled: the outermost that has a reason. Around several loops that is none: what
+// they hand on would be a tile of this loop, for which their buffers have no room.
 
 #include <algorithm>
 
@@ -17,6 +18,10 @@ namespace {
 
 bool is_innermost(const Loop& loop) {
   return std::none_of(loop.body().begin(), loop.body().end(), [](const Item& i) { return i.is_loop(); });
+}
+
+bool has_several_loops(const Loop& loop) {
+  return std::count_if(loop.body().begin(), loop.body().end(), [](const Item& i) { return i.is_loop(); }) > 1;
 }
 
 bool transposes(const Loop& loop, const std::string& lane) {
@@ -51,7 +56,7 @@ class Tiling {
   std::int64_t row_step(const Loop& loop, const std::string& lane) const {
     if (lane.empty()) return 1;  // a lane loop inside computes a row at a time
     if (transposes(loop, lane)) return schedule_.transposed_rows.front();
-    if (holds_product(loop)) return is_innermost(loop) ? 1 : schedule_.product_rows.front();
+    if (holds_product(loop)) return is_innermost(loop) || has_several_loops(loop) ? 1 : schedule_.product_rows.front();
     return is_innermost(loop) ? schedule_.elementwise_rows.front() : 1;
   }
 

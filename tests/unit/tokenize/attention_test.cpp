@@ -389,6 +389,183 @@ TEST(TokenizeAttention, TrianglesAreComputedInside) {
   EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,S] [B,2,S,8]");
 }
 
+/// Between the products of `between`, which reads %0, [B,S,T], and makes %p.
+std::string around(const std::string& between, const std::string& outputs = "%o") {
+  return R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8], %x: f32[S,T]) {
+    %0 = matmul %q, %k
+)" + between +
+         "\n%o = matmul %p, %v\nreturn " + outputs + "\n}";
+}
+
+TEST(TokenizeAttention, SoftmaxSpelledOut) {
+  const std::string exponentials = "%m = reduce_max %0, axes=[2]\n%d = sub %0, %m\n%e = exp %d\n";
+  for (const std::string& between :
+       {exponentials + "%s = reduce_sum %e, axes=[2]\n%p = div %e, %s", exponentials + "%s = reduce_sum %e, axes=[2]\n%r = reciprocal %s\n%p = mul %r, %e",
+        std::string("%m = reduce_max %0, axes=[2], keepdims=0\n%m3 = unsqueeze %m, axes=[2]\n%d = sub %0, %m3\n%e = exp %d\n"
+                    "%s = reduce_sum %e, axes=[2], keepdims=0\n%s3 = unsqueeze %s, axes=[2]\n%p = div %e, %s3")}) {
+    const auto t = run(around(between));
+    EXPECT_EQ(t.report.attentions_total, 1);
+    ASSERT_EQ(t.report.attentions_carved, 1) << between;
+    EXPECT_EQ(operations(body(t)).find("unsqueeze"), std::string::npos);
+  }
+  const auto t = run(around("%e = exp %0\n%s = reduce_sum %e, axes=[2]\n%p = div %e, %s"));
+  EXPECT_EQ(t.report.attentions_carved, 1) << "without a maximum";
+}
+
+TEST(TokenizeAttention, ScoresAndProbabilitiesMayBeResults) {
+  const auto t = run(around("%m = add %0, %x\n%p = softmax %m, axis=2\n%n = reduce_max %0, axes=[1,2]", "%o, %p, %n"));
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(body(t).outputs.size(), 3U);
+  EXPECT_EQ(operations(t.graph), "subgraph reduce_max") << "what else reads the scores stays outside";
+}
+
+/// softmax(K Q^T) over its rows, V^T P: everything transposed.
+TEST(TokenizeAttention, TransposedProducts) {
+  const auto t = run(R"(graph @g(%q: f32[B,8,S], %k: f32[B,T,8], %v: f32[B,8,T], %x: f32[T,1]) {
+    %0 = matmul %k, %q
+    %1 = add %0, %x
+    %p = softmax %1, axis=1
+    %o = matmul %v, %p
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(operations(body(t)), "transpose transpose matmul transpose unsqueeze add softmax transpose matmul transpose");
+}
+
+TEST(TokenizeAttention, RowsOfPixelsAttend) {
+  // The probabilities are transposed, and the second operand.
+  const auto t = run(R"(graph @g(%q: f32[B,8,S], %k: f32[B,8,S], %v: f32[B,8,S]) {
+    %qt = transpose %q, perm=[0,2,1]
+    %0 = matmul %qt, %k
+    %p = softmax %0, axis=2
+    %pt = transpose %p, perm=[0,2,1]
+    %o = matmul %v, %pt
+    return %o
+  })");
+  EXPECT_EQ(t.report.attentions_carved, 1);
+}
+
+TEST(TokenizeAttention, ElementwiseOperationsOnQueriesAndTheResult) {
+  const auto t = run(R"(graph @g(%q: f32[B,S,16], %k: f32[B,2,8,S], %v: f32[B,2,S,8], %bias: f32[16], %gate: f32[B,S,16], %w: f32[8]) {
+    %h = known i64[4] {B,S,2,8}
+    %f = known i64[3] {B,S,16}
+    %q0 = add %q, %bias
+    %q1 = reshape %q0, %h
+    %q2 = transpose %q1, perm=[0,2,1,3]
+    %q3 = mul %q2, %w
+    %kr = relu %k
+    %0 = matmul %q3, %kr
+    %p = softmax %0, axis=3
+    %o = matmul %p, %v
+    %o1 = transpose %o, perm=[0,2,1,3]
+    %o2 = reshape %o1, %f
+    %g = sigmoid %gate
+    %o3 = mul %o2, %g
+    return %o3
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,S,2,8] [2,8] [8] [B,2,8,S] [B,2,S,8] [B,S,2,8]");
+  EXPECT_NE(operations(t.graph).find("relu"), std::string::npos) << "of the keys: computed once, not for each query";
+}
+
+/// A kernel in front computes on its way what stands directly behind it.
+TEST(TokenizeAttention, BiasOfAProjectionStaysWithIt) {
+  const Graph before = testing::parse_with_weights(R"(graph @g(%x: f32[B,S,4], %w0: f32[4,8], %w1: f32[8], %k: f32[B,8,S], %v: f32[B,S,8]) {
+    %0 = matmul %x, %w0
+    %q = add %0, %w1
+    %1 = matmul %q, %k
+    %p = softmax %1, axis=2
+    %o = matmul %p, %v
+    return %o
+  })");
+  Graph graph = before;
+  canonicalize(graph);
+  const TokenizeReport report = tokenize(graph, {.attention = true, .products = false, .elementwise = false});
+  EXPECT_EQ(report.attentions_carved, 1);
+  EXPECT_EQ(operations(graph), "matmul add subgraph");
+}
+
+/// Repeated heads in the ways in which exporters write them.
+TEST(TokenizeAttention, RepeatedHeadsAreNeverCopied) {
+  const std::string expand = "%e = known i64[5] {B,2,3,T,8}\n%h = known i64[4] {B,6,T,8}\n";
+  for (const std::string& repeat :
+       {expand + "%k1 = unsqueeze %k, axes=[2]\n%k2 = expand %k1, %e\n%kr = reshape %k2, %h",
+        std::string("%i = known i64[6] {0,0,0,1,1,1}\n%kr = gather %k, %i, axis=1"),
+        std::string("%i = known i64[6] {0,1,0,1,0,1}\n%kr = gather %k, %i, axis=1"),
+        std::string("%t = known i64[4] {1,3,1,1}\n%kr = tile %k, %t"), std::string("%kr = concat %k, %k, %k, axis=1"),
+        expand + "%k1 = unsqueeze %k, axes=[2]\n%k2 = concat %k1, %k1, %k1, axis=2\n%kr = reshape %k2, %h"}) {
+    const auto t = run("graph @g(%q: f32[B,6,S,8], %k: f32[B,2,T,8], %v: f32[B,6,T,8]) {\n" + repeat + R"(
+      %kt = transpose %kr, perm=[0,1,3,2]
+      %0 = matmul %q, %kt
+      %p = softmax %0, axis=3
+      %o = matmul %p, %v
+      return %o
+    })");
+    ASSERT_EQ(t.report.attentions_carved, 1) << repeat;
+    EXPECT_NE(input_shapes(body(t)).find("[B,2,T,8]"), std::string::npos) << repeat << "\n" << input_shapes(body(t));
+  }
+}
+
+TEST(TokenizeAttention, HeadsRepeatedSymbolicallyBroadcast) {
+  const auto t = run(R"(graph @g(%q: f32[B,H,G,S,8], %k: f32[B,H,8,T], %v: f32[B,H,T,8]) {
+    %hg = known i64[4] {B,H*G,S,8}
+    %e = known i64[5] {B,H,G,8,T}
+    %h = known i64[4] {B,H*G,8,T}
+    %q4 = reshape %q, %hg
+    %k1 = unsqueeze %k, axes=[2]
+    %k2 = expand %k1, %e
+    %k3 = reshape %k2, %h
+    %ev = known i64[5] {B,H,G,T,8}
+    %hv = known i64[4] {B,H*G,T,8}
+    %v1 = unsqueeze %v, axes=[2]
+    %v2 = expand %v1, %ev
+    %v3 = reshape %v2, %hv
+    %0 = matmul %q4, %k3
+    %p = softmax %0, axis=3
+    %o = matmul %p, %v3
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,H,G,S,8] [B,H,8,T] [B,H,T,8]");
+}
+
+TEST(TokenizeAttention, BatchesThatBroadcast) {
+  for (const char* shapes : {"%q: f32[1,2,S,8], %k: f32[B,1,8,T], %v: f32[B,2,T,8], %m: f32[B,1,1,T]",
+                             "%q: f32[2,S,8], %k: f32[2,8,T], %v: f32[B,2,T,8], %m: f32[S,T]",
+                             "%q: f32[2,S,8], %k: f32[2,8,T], %v: f32[2,T,8], %m: f32[B,1,1,T]",
+                             "%q: f32[A,B,2,S,8], %k: f32[2,8,T], %v: f32[B,1,T,8], %m: f32[A,1,1,1,T]"}) {
+    const auto t = run(std::string("graph @g(") + shapes + R"() {
+      %0 = matmul %q, %k
+      %1 = add %0, %m
+      %p = softmax %1, axis=-1
+      %o = matmul %p, %v
+      return %o
+    })");
+    EXPECT_EQ(t.report.attentions_carved, 1) << shapes << (t.report.rejected.empty() ? "" : t.report.rejected.front().reason);
+  }
+}
+
+/// Swin: windows are part of the batch, and each has a mask.
+TEST(TokenizeAttention, WindowsHaveMasks) {
+  const auto t = run(R"(graph @g(%q: f32[6*B,3,9,8], %k: f32[6*B,3,8,9], %v: f32[6*B,3,9,8], %bias: f32[3,9,9], %m: f32[6,9,9], %images: f32[B]) {
+    %five = known i64[5] {B,6,3,9,9}
+    %four = known i64[4] {6*B,3,9,9}
+    %0 = matmul %q, %k
+    %b = unsqueeze %bias, axes=[0]
+    %1 = add %0, %b
+    %2 = reshape %1, %five
+    %m5 = unsqueeze %m, axes=[0,2]
+    %3 = add %2, %m5
+    %4 = reshape %3, %four
+    %p = softmax %4, axis=3
+    %o = matmul %p, %v
+    %t = transpose %o, perm=[0,2,1,3]
+    return %t
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_NE(input_shapes(body(t)).find("[6,9,9]"), std::string::npos) << input_shapes(body(t));
+}
+
 TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
   const auto reason = [](const std::string& between, const std::string& output = "") {
     const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,S], %v: f32[B,S,8], %s: f32[B,S,1]) {
@@ -401,15 +578,9 @@ TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
     EXPECT_EQ(t.report.attentions_carved, 0);
     return t.report.rejected.empty() ? std::string() : t.report.rejected.front().reason;
   };
-  EXPECT_EQ(reason("%p = softmax %0, axis=2", ", %p"),
-            "'p', scores or probabilities, is an output of the model");
-  EXPECT_EQ(reason("%p = softmax %0, axis=1"), "the Softmax is not over the last axis");
-  EXPECT_EQ(
-      reason("%r = reduce_max %0, axes=[2], keepdims=1\n%d = sub %0, %r\n%p = softmax %d, axis=2"),
-      "ReduceMax 'r' uses scores or probabilities");
-  EXPECT_NE(reason("%t = transpose %0, perm=[0,2,1]\n%p = softmax %t, axis=2")
-                .find("stands between the scores and the Softmax"),
-            std::string::npos);
+  EXPECT_EQ(reason("%p = softmax %0, axis=1"), "the product with V does not fold the keys");
+  EXPECT_EQ(reason("%p0 = softmax %0, axis=2\n%m = reduce_max %p0, axes=[1]\n%p = mul %p0, %m"), "ReduceMax 'm' is not over the keys");
+  EXPECT_EQ(reason("%t = trilu %0, upper=0\n%p = softmax %t, axis=2"), "Trilu 't' stands between the scores and the Softmax");
   EXPECT_NE(reason("%h = cast %0, to=\"f16\"\n%x = cast %h, to=\"f32\"\n%p = softmax %x, axis=2")
                 .find("Cast"),
             std::string::npos);

@@ -1,0 +1,372 @@
+#include "tests/support/graph_generator.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "tests/support/generated_graph_builder.h"
+#include "tests/support/random_shapes.h"
+
+namespace burin::testing {
+namespace {
+
+class ElementwiseGenerator : GeneratedGraphBuilder {
+ public:
+  explicit ElementwiseGenerator(Random& random) : GeneratedGraphBuilder(random) {}
+
+  GeneratedGraph run() {
+    choose_dimensions();
+    add_leaf({});
+    const std::int64_t length = random_.between(1, 10);
+    feature("nodes", std::to_string(length));
+    for (std::int64_t i = 0; i < length; ++i) step();
+    choose_outputs();
+    return finish();
+  }
+
+ private:
+  /// A float or a boolean, with the dimensions in which it is not 1.
+  struct Item {
+    Known value;
+    Precision precision = Precision::f32;
+    std::vector<bool> full;  ///< for each of its dimensions
+    bool used = false, leaf = false;
+  };
+
+  void choose_dimensions() {
+    rank_ = static_cast<std::size_t>(random_.between(1, 4));
+    feature("rank", std::to_string(rank_));
+    for (std::size_t d = 0; d < rank_; ++d) {
+      const bool symbolic = random_.chance(0.6), last = d + 1 == rank_;
+      const std::string symbol = d == 0 && rank_ > 2 ? "B" : "N" + std::to_string(d);
+      dims_.push_back(symbolic ? Expr::symbol(symbol) : Expr(last ? random_.pick(tail_sizes()) : random_.between(1, 5)));
+      if (last) feature("innermost", symbolic ? "dynamic" : "static");
+    }
+  }
+
+  // ---- leaves ----
+
+  Shape shape_of(const std::vector<bool>& full) const {
+    Shape shape;
+    for (std::size_t d = 0; d < full.size(); ++d) shape.push_back(full[d] ? dims_[rank_ - full.size() + d] : Expr(1));
+    return shape;
+  }
+
+  std::vector<bool> random_form() {
+    if (random_.chance(0.45)) return std::vector<bool>(rank_, true);
+    std::vector<bool> full(static_cast<std::size_t>(random_.between(0, static_cast<std::int64_t>(rank_))));
+    for (std::size_t d = 0; d < full.size(); ++d) full[d] = random_.chance(0.6);
+    return full;
+  }
+
+  void count_form(const std::vector<bool>& full) {
+    const bool all = std::all_of(full.begin(), full.end(), [](bool b) { return b; });
+    if (full.empty()) return feature("form", "scalar");
+    if (all) return feature("form", full.size() == rank_ ? "full" : "missing_outer");
+    if (std::none_of(full.begin(), full.end(), [](bool b) { return b; })) return feature("form", "ones");
+    feature("form", full.back() ? "outer_one" : "inner_one");
+  }
+
+  std::size_t add_leaf(std::string prefix) {
+    if (prefix.empty()) prefix = random_.pick<const char*>({"x", "x", "grid", "pos", "unit"});
+    const std::vector<bool> full = items_.empty() ? std::vector<bool>(rank_, true) : random_form();
+    Shape shape = shape_of(full);
+    count_form(full);
+    // A size that only the call tells to be 1 or not.
+    if (full.size() == rank_ && rank_ >= 2 && full[rank_ - 2] && dims_[rank_ - 2].as_symbol().value_or("").starts_with("N") &&
+        random_.chance(0.08)) {
+      shape[rank_ - 2] = Expr::symbol("P" + dims_[rank_ - 2].as_symbol()->substr(1));
+      feature("form", "one_at_call");
+      one_at_call_ = true;
+    }
+    Item item;
+    item.full = full;
+    item.leaf = true;
+    if (std::optional<Dims> dims = constant_dims(shape); dims && !items_.empty() && random_.chance(0.4)) {
+      std::vector<float> numbers(static_cast<std::size_t>(element_count(*dims, "constant")));
+      const double low = prefix == "pos" ? 0.5 : -2;
+      for (float& x : numbers) x = static_cast<float>(random_.between(static_cast<std::int64_t>(low * 8), 16)) / 8;
+      item.value = {graph().add_constant("", Tensor::from_f32(*dims, numbers)), low, 2, 0, true};
+      feature("leaf", dims->empty() ? "constant_scalar" : "constant_tensor");
+    } else {
+      item.value = input(prefix, shape);
+      feature("leaf", "input");
+    }
+    items_.push_back(item);
+    return items_.size() - 1;
+  }
+
+  static std::optional<Dims> constant_dims(const Shape& shape) {
+    Dims dims;
+    std::int64_t n = 1;
+    for (const Expr& e : shape) {
+      if (!e.is_constant()) return std::nullopt;
+      dims.push_back(*e.as_constant());
+      n *= dims.back();
+    }
+    if (n > 64 || n == 0) return std::nullopt;
+    return dims;
+  }
+
+  std::size_t add_boolean_leaf() {
+    Item item;
+    item.full = random_form();
+    item.precision = Precision::boolean;
+    item.leaf = true;
+    item.value.id = graph().add_input(fresh_name("flag"), Precision::boolean, shape_of(item.full));
+    item.value.exact = true;
+    count_form(item.full);
+    items_.push_back(item);
+    return items_.size() - 1;
+  }
+
+  /// An item of the precision, an old one in most cases.
+  std::size_t pick_item(Precision precision, bool exact = false) {
+    std::vector<std::size_t> fitting;
+    for (std::size_t i = 0; i < items_.size(); ++i)
+      if (items_[i].precision == precision && (!exact || items_[i].value.exact)) {
+        fitting.push_back(i);
+        if (!items_[i].used) fitting.push_back(i), fitting.push_back(i);
+      }
+    if (fitting.empty() || random_.chance(0.25)) return precision == Precision::boolean ? add_boolean_leaf() : add_leaf({});
+    return random_.pick(fitting);
+  }
+
+  // ---- operations ----
+
+  std::vector<bool> joined(const std::vector<std::size_t>& of) const {
+    std::size_t rank = 0;
+    for (std::size_t i : of) rank = std::max(rank, items_[i].full.size());
+    std::vector<bool> full(rank, false);
+    for (std::size_t i : of)
+      for (std::size_t d = 0; d < items_[i].full.size(); ++d)
+        if (items_[i].full[d]) full[rank - items_[i].full.size() + d] = true;
+    return full;
+  }
+
+  void add(const Known& value, const std::vector<std::size_t>& of, Precision precision = Precision::f32) {
+    Item item;
+    item.value = value;
+    item.precision = precision;
+    item.full = joined(of);
+    for (std::size_t i : of) items_[i].used = true;
+    items_.push_back(item);
+  }
+
+  void step() {
+    for (int attempt = 0; attempt < 100; ++attempt) {
+      if (try_step()) break;
+    }
+    // Nothing grows without bounds.
+    if (items_.back().precision == Precision::f32 && (items_.back().value.magnitude() > 1000 || items_.back().value.error > 1e-2)) {
+      const std::size_t i = items_.size() - 1;
+      add(clip(*unary(OpKind::Tanh, items_[i].value), -0.75, 0.75), {i});
+    }
+  }
+
+  bool try_step() {
+    const double draw = random_.real(0, 1);
+    if (draw < 0.33) return try_unary();
+    if (draw < 0.66) return try_binary();
+    if (draw < 0.72) return try_compare();
+    if (draw < 0.77) return try_logical();
+    if (draw < 0.83) return try_where();
+    if (draw < 0.92) return try_reduce();
+    return try_normalize();
+  }
+
+  bool try_unary() {
+    const std::int64_t draw = random_.below(30);
+    // Some operations want positive arguments, which are rare among the values so far.
+    const std::size_t i = draw == 3 || draw == 4 ? add_leaf("pos") : pick_item(Precision::f32);
+    const Known x = items_[i].value;
+    std::optional<Known> v;
+    if (draw == 0) {
+      v = clip(x, random_.real(-2, 0), random_.real(0.1, 2));
+    } else if (draw == 1) {
+      v = power(x);
+    } else if (draw == 2) {
+      v = without_nan(x);
+    } else if (draw == 3 || draw == 4) {
+      v = unary(random_.pick({OpKind::Sqrt, OpKind::Rsqrt, OpKind::Reciprocal, OpKind::Log}), x);
+    } else {
+      v = unary(random_.pick({OpKind::Abs, OpKind::Neg, OpKind::Relu, OpKind::Sqrt, OpKind::Rsqrt, OpKind::Reciprocal,
+                              OpKind::Square, OpKind::Exp, OpKind::Exp2, OpKind::Log, OpKind::Tanh, OpKind::Sigmoid,
+                              OpKind::Erf, OpKind::Elu, OpKind::LeakyRelu, OpKind::HardSigmoid, OpKind::HardSwish,
+                              OpKind::Gelu, OpKind::Silu, OpKind::Softplus, OpKind::Sin, OpKind::Cos, OpKind::Floor,
+                              OpKind::Ceil, OpKind::Round, OpKind::Sign}),
+                x);
+    }
+    if (!v) return false;
+    add(*v, {i});
+    return true;
+  }
+
+  bool try_binary() {
+    const std::size_t i = pick_item(Precision::f32);
+    const std::size_t j = random_.chance(0.2) ? add_leaf({}) : pick_item(Precision::f32);
+    const auto op = random_.pick({OpKind::Add, OpKind::Sub, OpKind::Mul, OpKind::Div, OpKind::Min, OpKind::Max, OpKind::PRelu});
+    // PRelu broadcasts its slope to x, not the other way round.
+    if (op == OpKind::PRelu && (one_at_call_ || joined({i, j}) != items_[i].full)) return false;
+    const std::optional<Known> v = binary(op, items_[i].value, items_[j].value);
+    if (!v) return false;
+    add(*v, {i, j});
+    return true;
+  }
+
+  bool try_compare() {
+    const std::size_t i = pick_item(Precision::f32, true), j = pick_item(Precision::f32, true);
+    if (!items_[i].value.exact || !items_[j].value.exact) return false;
+    const auto op = random_.pick({OpKind::Equal, OpKind::Less, OpKind::LessOrEqual, OpKind::Greater, OpKind::GreaterOrEqual});
+    Known v = apply(op, {items_[i].value.id, items_[j].value.id}, 0, 1, 0);
+    v.exact = true;
+    v.error = 0;
+    add(v, {i, j}, Precision::boolean);
+    return true;
+  }
+
+  bool try_logical() {
+    const std::size_t i = pick_item(Precision::boolean);
+    const std::int64_t draw = random_.below(5);
+    Known v;
+    if (draw == 0) {
+      v = apply(OpKind::Not, {items_[i].value.id}, 0, 1, 0);
+    } else if (draw == 1) {
+      v = apply(OpKind::Cast, {items_[i].value.id}, 0, 1, 0, {{"to", std::string("f32")}});
+      v.exact = true, v.error = 0;
+      add(v, {i}, Precision::f32);
+      return true;
+    } else {
+      const std::size_t j = pick_item(Precision::boolean);
+      v = apply(random_.pick({OpKind::And, OpKind::Or, OpKind::Xor}), {items_[i].value.id, items_[j].value.id}, 0, 1, 0);
+      v.exact = true, v.error = 0;
+      add(v, {i, j}, Precision::boolean);
+      return true;
+    }
+    v.exact = true, v.error = 0;
+    add(v, {i}, Precision::boolean);
+    return true;
+  }
+
+  bool try_where() {
+    const std::size_t c = pick_item(Precision::boolean), i = pick_item(Precision::f32), j = pick_item(Precision::f32);
+    const Known &a = items_[i].value, &b = items_[j].value;
+    Known v = apply(OpKind::Where, {items_[c].value.id, a.id, b.id}, std::min(a.low, b.low), std::max(a.high, b.high), 0);
+    v.error = a.error + b.error;
+    v.exact = a.exact && b.exact;
+    add(v, {c, i, j});
+    return true;
+  }
+
+  /// An item with elements along the last axis.
+  std::optional<std::size_t> pick_rows() {
+    const std::size_t i = pick_item(Precision::f32);
+    if (items_[i].full.empty() || !items_[i].full.back()) return std::nullopt;
+    return i;
+  }
+
+  bool try_reduce() {
+    const auto picked = pick_rows();
+    if (!picked) return false;
+    const std::size_t i = *picked;
+    const Known x = items_[i].value;
+    const auto last = static_cast<std::int64_t>(items_[i].full.size()) - 1;
+    const auto op = random_.pick({OpKind::ReduceSum, OpKind::ReduceMean, OpKind::ReduceMax, OpKind::ReduceMin});
+    const Attributes attributes = {{"axes", std::vector<std::int64_t>{last}}, {"keepdims", std::int64_t{1}}};
+    const bool sum = op == OpKind::ReduceSum;
+    Known v = apply(op, {x.id}, sum ? std::min(x.low, x.low * 150) : x.low, sum ? std::max(x.high, x.high * 150) : x.high, 0, attributes);
+    v.error = x.error * (sum ? 15 : 1) + kEpsilon * x.magnitude() * (sum ? 40 : 2);
+    v.exact = x.exact && (op == OpKind::ReduceMax || op == OpKind::ReduceMin);
+    if (v.exact) v.error = 0;
+    add(v, {i});
+    items_.back().full.back() = false;
+    if (random_.chance(0.5)) {  // back to the rows
+      const std::size_t r = items_.size() - 1;
+      if (const auto w = binary(random_.pick({OpKind::Sub, OpKind::Add, OpKind::Mul, OpKind::Max}), x, v)) add(*w, {i, r});
+    } else if (random_.chance(0.2)) {  // without the axis, as an output alone
+      Attributes dropped = attributes;
+      dropped["keepdims"] = std::int64_t{0};
+      Known w = apply(op, {x.id}, v.low, v.high, v.error, dropped);
+      extra_outputs_.push_back(w);
+      feature("reduction", "keepdims_0");
+    }
+    return true;
+  }
+
+  bool try_normalize() {
+    const auto picked = pick_rows();
+    if (!picked) return false;
+    const std::size_t i = *picked;
+    const Known x = items_[i].value;
+    const auto last = static_cast<std::int64_t>(items_[i].full.size()) - 1;
+    const std::int64_t draw = random_.below(4);
+    // Rows of equal elements: what is left of them behind the mean is its rounding.
+    const double epsilon = draw == 2 ? random_.pick({1e-4, 1e-3, 0.1}) : random_.pick({1e-5, 1e-3, 0.1});
+    const double error = (x.error + (draw == 2 ? 12 : 1) * kEpsilon * x.magnitude()) / std::sqrt(epsilon);
+    if (draw == 0) {
+      add(apply(OpKind::Softmax, {x.id}, 0, 1, 2 * x.error, {{"axis", last}}), {i});
+      return true;
+    }
+    if (draw == 1) {
+      const double m = 2 * x.magnitude() + 6;
+      add(apply(OpKind::LogSoftmax, {x.id}, -m, 0, 2 * x.error + kEpsilon * m, {{"axis", last}}), {i});
+      return true;
+    }
+    if (error > 1e-3) return false;
+    const double m = draw == 2 ? 24 : 12;  // (x - mean) / deviation is at most sqrt(n)
+    const ValueId scale = input("x", {dims_.back()}).id;
+    if (draw == 2) {
+      std::vector<ValueId> in = {x.id, scale};
+      if (random_.chance(0.7)) in.push_back(input("x", {dims_.back()}).id);
+      add(apply(OpKind::LayerNormalization, in, -m - 2, m + 2, 2 * error, {{"axis", last}, {"epsilon", epsilon}}), {i});
+    } else {
+      add(apply(OpKind::RMSNormalization, {x.id, scale}, -2 * m, 2 * m, 2 * error, {{"axis", last}, {"epsilon", epsilon}}), {i});
+    }
+    return true;
+  }
+
+  // ---- outputs ----
+
+  void choose_outputs() {
+    bool reduced = false, boolean = false;
+    for (const Item& item : items_) {
+      const bool inner = item.used && !item.leaf && random_.chance(0.05);
+      if (item.leaf || (item.used && !inner)) continue;
+      output(item.value);
+      boolean |= item.precision == Precision::boolean;
+      reduced |= !item.full.empty() && !item.full.back();
+    }
+    for (const Known& v : extra_outputs_) output(v);
+    feature("outputs", graph().outputs.size() == 1 ? "one" : graph().outputs.size() < 4 ? "few" : "many");
+    if (boolean) feature("outputs", "boolean");
+    if (reduced) feature("outputs", "reduced");
+  }
+
+  std::size_t rank_ = 1;
+  bool one_at_call_ = false;  ///< an input may have one element in a dimension where others have more
+  Shape dims_;
+  std::vector<Item> items_;
+  std::vector<Known> extra_outputs_;
+};
+
+}  // namespace
+
+GeneratedGraph generate_elementwise(Random& random) { return ElementwiseGenerator(random).run(); }
+
+void declare_elementwise_features(Coverage& coverage) {
+  coverage.declare("rank", {"1", "2", "3", "4"});
+  coverage.declare("innermost", {"static", "dynamic"});
+  coverage.declare("form", {"scalar", "full", "missing_outer", "ones", "outer_one", "inner_one", "one_at_call"});
+  coverage.declare("leaf", {"input", "constant_scalar", "constant_tensor"});
+  coverage.declare("nodes", {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"});
+  coverage.declare("outputs", {"one", "few", "many", "boolean", "reduced"});
+  coverage.declare("reduction", {"keepdims_0"});
+  coverage.declare("op", {"abs", "neg", "sqrt", "rsqrt", "reciprocal", "square", "exp", "exp2", "log", "tanh", "sigmoid", "erf",
+                          "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "hard_sigmoid", "hard_swish", "floor", "ceil",
+                          "round", "sign", "sin", "cos", "not", "is_nan", "cast", "add", "sub", "mul", "div", "pow", "min", "max",
+                          "prelu", "and", "or", "xor", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip",
+                          "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "softmax", "log_softmax", "layer_norm",
+                          "rms_norm"});
+}
+
+}  // namespace burin::testing
