@@ -9,6 +9,7 @@
 #include <set>
 
 #include "burin/error.h"
+#include "graph/pieces.h"
 #include "linear/integer_range.h"
 
 namespace burin::linear {
@@ -86,7 +87,7 @@ bool is_integer(Precision p) { return !is_float(p) && p != Precision::boolean; }
 
 bool is_view(OpKind op) {
   return op == OpKind::Transpose || op == OpKind::Unsqueeze || op == OpKind::Squeeze || op == OpKind::Expand ||
-         op == OpKind::Repeat || op == OpKind::Identity;
+         op == OpKind::Repeat || op == OpKind::Identity || op == OpKind::Reshape || op == OpKind::Flatten;
 }
 
 class Lowering {
@@ -312,12 +313,34 @@ class Lowering {
     if (value.producer == burin::kNone && value.elements && value.elements->size() == 1)
       return emit_integer(block, value.elements->front());
     if (is_range(v)) return emit_integer(block, position(v));
-    const MemoryId memory = value.constant ? constant_memory(v) : memory_.at(v);
+    const Place place = place_of(v);
     Expression e;
     e.op = Op::load;
-    e.memory = memory;
-    e.index = index_of(v, strides_.at(v));
+    e.memory = place.memory;
+    e.index = place.start + index_of(v, place.strides);
     return emit(block, std::move(e));
+  }
+
+  /// Where a value lies: a tensor, or what Slices take of it.
+  struct Place {
+    MemoryId memory = kNone;
+    Expr start = 0;
+    std::vector<Expr> strides;
+  };
+  Place place_of(ValueId v) {
+    const Value& value = body_.value(v);
+    if (value.producer == burin::kNone) {
+      const MemoryId memory = value.constant ? constant_memory(v) : memory_.at(v);
+      return {memory, 0, strides_.at(v)};
+    }
+    const Node& node = body_.node(value.producer);
+    if (node.op != OpKind::Slice) throw Error(fmt::format("node '{}': a Slice of what is computed", node.name));
+    Place place = place_of(node.inputs[0]);
+    for (const PieceRange& r : ranges_of_slice(body_, node)) {
+      place.start += r.start * place.strides[r.axis];
+      place.strides[r.axis] *= r.step;
+    }
+    return place;
   }
 
   // ---- positions ----
@@ -355,7 +378,7 @@ class Lowering {
 
   void lower_node(NodeId id) {
     const Node& node = body_.node(id);
-    if (is_view(node.op) || node.op == OpKind::Range) return;
+    if (is_view(node.op) || node.op == OpKind::Range || node.op == OpKind::Slice || is_put_together(body_, node.outputs[0])) return;
     switch (info(node.op).category) {
       case OpCategory::reduce: return lower_reduction(id);
       case OpCategory::matmul: return lower_product(id);
@@ -473,14 +496,20 @@ class Lowering {
   }
 
   void store_output(std::size_t i) {
-    const ValueId v = body_.outputs[i];
-    Block* block = open_nest(nests_, axes_.of(v));
-    Expression e;
-    e.op = Op::store;
-    e.memory = output_memory_[i];
-    e.index = index_of(v, ir_.outputs[i].strides);
-    e.in = {operand(*block, v)};
-    block->emplace_back(std::move(e));
+    for (const StoredPiece& piece : stored_pieces(body_, body_.outputs[i])) {
+      std::vector<Expr> strides = ir_.outputs[i].strides;
+      Block* block = open_nest(nests_, axes_.of(piece.value));
+      Expression e;
+      e.op = Op::store;
+      e.memory = output_memory_[i];
+      if (!piece.is_whole) {
+        e.index = piece.range.start * strides[piece.range.axis];
+        strides[piece.range.axis] *= piece.range.step;
+      }
+      e.index += index_of(piece.value, strides);
+      e.in = {operand(*block, piece.value)};
+      block->emplace_back(std::move(e));
+    }
   }
 
   /// All symbols that anything mentions, loop variables left out.

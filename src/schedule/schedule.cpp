@@ -7,6 +7,7 @@
 #include <set>
 
 #include "burin/error.h"
+#include "graph/pieces.h"
 
 namespace burin {
 namespace {
@@ -77,6 +78,8 @@ class Scheduler {
       if (info(body.node(id).op).category == OpCategory::reduce || is_product(body.node(id).op)) anchors_.push_back(id);
       reduced_.insert(reduced.begin(), reduced.end());
     }
+    for (ValueId output : body.outputs)
+      for (const StoredPiece& piece : stored_pieces(body, output)) results_.push_back(piece.value);
   }
 
   Schedule run() {
@@ -96,13 +99,13 @@ class Scheduler {
     return out;
   }
 
-  /// Every reduction and product runs over the axis, none folds it, and every output has it: iterations along it are
+  /// Every reduction and product runs over the axis, none folds it, and every result has it: iterations along it are
   /// independent.
   bool is_common(AxisId a) const {
     if (reduced_.count(a) != 0) return false;
     for (NodeId id : anchors_)
       if (domain(id).count(a) == 0) return false;
-    return std::all_of(body_.outputs.begin(), body_.outputs.end(), [&](ValueId v) { return has_whole(v, a); });
+    return std::all_of(results_.begin(), results_.end(), [&](ValueId v) { return has_whole(v, a); });
   }
 
   /// Not so where the value's dimension may be one element and the axis more: iterations would write the same element.
@@ -138,7 +141,7 @@ class Scheduler {
       auto all = axes_.of(v);
       if (all.size() > widest.size()) widest = std::move(all);
     };
-    for (ValueId v : body_.outputs) consider(v);
+    for (ValueId v : results_) consider(v);
     for (NodeId id : anchors_)
       if (!is_product(body_.node(id).op)) consider(body_.node(id).inputs[0]);
     return widest;
@@ -155,7 +158,7 @@ class Scheduler {
 
   void choose_parallel() {
     if (is_weight_product()) return choose_row_blocks();
-    for (AxisId a : axes_.of(body_.outputs.front()))
+    for (AxisId a : axes_.of(results_.front()))
       if (a != schedule_.lane_axis && is_common(a))
         (shares_matrix(a) ? schedule_.parallel_inside : schedule_.parallel).push_back(a);
   }
@@ -174,7 +177,7 @@ class Scheduler {
 
   /// The innermost axis of the rows; others, if any, are parallel.
   void choose_row_blocks() {
-    for (AxisId a : axes_.of(body_.outputs.front())) {
+    for (AxisId a : axes_.of(results_.front())) {
       if (a == schedule_.lane_axis || !is_common(a)) continue;
       if (schedule_.row_axis) schedule_.parallel.push_back(*schedule_.row_axis);
       schedule_.row_axis = a;
@@ -290,6 +293,7 @@ class Scheduler {
   const ScheduleOptions& options_;
   std::vector<NodeId> products_;
   std::vector<NodeId> anchors_;  ///< reductions and products
+  std::vector<ValueId> results_;  ///< the outputs, or what they are put together of
   std::set<AxisId> reduced_;
   Schedule schedule_;
 };

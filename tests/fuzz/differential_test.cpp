@@ -5,7 +5,8 @@
 //   BURIN_CASE=KIND:I   of that run one graph alone: attention:17, elementwise:3, product:5
 //   BURIN_FUZZ_SCALE=X  multiplies the number of graphs
 //
-// Graphs that once failed are kept as text in tests/filetests/reproducers/. Lines in front of the graph:
+// Graphs that once failed are kept as text in tests/filetests/reproducers/, kinds of element-wise groups in
+// tests/filetests/groups/. Lines in front of the graph:
 //
 //   // symbols: B=1 S=17    shapes to run at, beside random ones; may be repeated
 //   // rounding: 1e-4       what rounding may cost, as an absolute error (1e-5)
@@ -445,9 +446,9 @@ TEST(Differential, Attention) {
   Fuzzer("attention", generate_attention, coverage).run();
 }
 
-TEST(Differential, Reproducers) {
+void run_files(const std::string& name) {
   Coverage coverage;
-  const std::filesystem::path folder = std::filesystem::path(BURIN_TEST_DIR) / "filetests" / "reproducers";
+  const std::filesystem::path folder = std::filesystem::path(BURIN_TEST_DIR) / "filetests" / name;
   int files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ".txt") continue;
@@ -457,8 +458,13 @@ TEST(Differential, Reproducers) {
     const bool attention = text.find("matmul") != std::string::npos;
     Fuzzer(attention ? "attention" : "elementwise", nullptr, coverage).run_file(entry.path());
   }
-  EXPECT_GT(files, 0) << "no reproducer in " << folder;
+  EXPECT_GT(files, 0) << "no file in " << folder;
 }
+
+TEST(Differential, Reproducers) { run_files("reproducers"); }
+
+/// Kinds of element-wise groups as exporters write them.
+TEST(Differential, Groups) { run_files("groups"); }
 
 TEST(Differential, Product) {
   Coverage coverage;
