@@ -1,6 +1,7 @@
 #include "graph/pieces.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -39,7 +40,7 @@ class Separation {
   Graph run(const std::map<ValueId, std::vector<PieceRange>>& taken_apart) {
     for (const auto& [value, ranges] : taken_apart) {
       Pieces pieces{ranges.front().axis, {}, ranges};
-      for (const PieceRange& r : ranges) pieces.values.push_back(slice(value, r));
+      for (const PieceRange& r : ranges) pieces.values.push_back(add_slice(to_, value, r));
       pieces_[value] = std::move(pieces);
     }
     for (const NodeId id : from_.order()) visit(id);
@@ -116,7 +117,7 @@ class Separation {
   ValueId make_part(ValueId v, const PieceRange& r) {
     if (const Pieces* pieces = pieces_of(v)) return part_of_pieces(*pieces, r);
     const NodeId producer = to_.value(v).producer;
-    if (producer == kNone) return slice(v, r);
+    if (producer == kNone) return add_slice(to_, v, r);
     const Node node = to_.node(producer);
     if (is_elementwise(node.op)) return again(node, [&](ValueId in) { return part_of_operand(in, v, r); });
     PieceRange inner = r;
@@ -141,12 +142,7 @@ class Separation {
       case OpKind::ReduceMax:
       case OpKind::ReduceMin:
       case OpKind::ReduceProd:
-      case OpKind::ReduceL2:
         if (node.int_attribute("keepdims", 1) == 1) return again(node, [&](ValueId in) { return part(in, r); });
-        break;
-      case OpKind::Softmax:
-      case OpKind::LogSoftmax:
-        if (node.int_attribute("axis", -1) != static_cast<std::int64_t>(r.axis)) return again(node, [&](ValueId in) { return part(in, r); });
         break;
       default: break;
     }
@@ -194,12 +190,6 @@ class Separation {
       throw Error(fmt::format("node '{}': a part of a Reshape is needed", node.name));
     const ValueId turn = part(x, {from.size() - 1, r.start, to[to.size() - 2], *inner});
     return to_.add_op(OpKind::Unsqueeze, "", {turn}, {{"axes", std::vector<std::int64_t>{static_cast<std::int64_t>(r.axis)}}});
-  }
-
-  ValueId slice(ValueId v, const PieceRange& r) {
-    const Expr end = r.start + (r.length - 1) * r.step + 1;
-    const auto integer = [&](const Expr& e) { return add_known_integers(to_, "", Precision::i64, {e}, false); };
-    return to_.add_op(OpKind::Slice, "", {v, integer(r.start), integer(end), integer(static_cast<std::int64_t>(r.axis)), integer(r.step)});
   }
 
   /// Of pieces those that the range holds, or a part of one.
@@ -294,10 +284,6 @@ class Separation {
       case OpKind::ReduceMax:
       case OpKind::ReduceMin:
       case OpKind::ReduceProd: return reduce_pieces(node, result, [&] { return moved(axis); });
-      case OpKind::Softmax:
-      case OpKind::LogSoftmax:
-        if (node.int_attribute("axis", -1) != static_cast<std::int64_t>(axis)) return moved(axis);
-        break;
       default: break;
     }
     throw Error(fmt::format("node '{}': {} of what is put together of pieces", node.name, info(node.op).name));
@@ -470,6 +456,16 @@ std::vector<PieceRange> ranges_of_slice(const Graph& graph, const Node& slice) {
     ranges.push_back(std::move(r));
   }
   return ranges;
+}
+
+ValueId add_slice(Graph& graph, ValueId x, const PieceRange& r) {
+  const ShapeMath math(graph.facts);
+  // Up to the end inference needs no proof of where the last step leads.
+  const Expr behind = r.start + r.length * r.step;
+  const bool to_end = r.step > 1 && math.at_most(graph.value(x).shape[r.axis], behind);
+  const Expr end = to_end ? Expr(std::numeric_limits<std::int64_t>::max()) : behind - r.step + 1;
+  const auto integer = [&](const Expr& e) { return add_known_integers(graph, "", Precision::i64, {e}, false); };
+  return graph.add_op(OpKind::Slice, "", {x, integer(r.start), integer(end), integer(static_cast<std::int64_t>(r.axis)), integer(r.step)});
 }
 
 bool separate_pieces(Graph& graph) {

@@ -19,6 +19,9 @@ struct PieceRange {
 /// backwards.
 std::vector<PieceRange> ranges_of_slice(const Graph& graph, const Node& slice);
 
+/// A Slice that takes the range.
+ValueId add_slice(Graph& graph, ValueId x, const PieceRange& range);
+
 /// Parts of a dimension become values of their own: Slices (and Splits) move up to the inputs, Concats down to the
 /// outputs. In between each piece is computed by itself, from pieces, and no element changes its place. So all of
 ///

@@ -28,6 +28,7 @@
 
 #include "burin/compile.h"
 #include "burin/error.h"
+#include "burin/tokenize.h"
 #include "dataflow/dataflow.h"
 #include "graph/axes.h"
 #include "linear/linear_ir.h"
@@ -465,6 +466,20 @@ TEST(Differential, Reproducers) { run_files("reproducers"); }
 
 /// Kinds of element-wise groups as exporters write them.
 TEST(Differential, Groups) { run_files("groups"); }
+
+/// Each of them is one Subgraph, and nothing else is left; a comment says of which that is not so.
+TEST(Differential, GroupsAreCarved) {
+  const std::filesystem::path folder = std::filesystem::path(BURIN_TEST_DIR) / "filetests" / "groups";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::ifstream stream(entry.path());
+    const std::string text((std::istreambuf_iterator<char>(stream)), {});
+    Graph graph = parse_graph(text);
+    canonicalize(graph);
+    const TokenizeReport report = tokenize(graph);
+    const bool whole = report.subgraphs.size() == 1 && graph.order().size() == 1;
+    EXPECT_EQ(whole, text.find("// in parts") == std::string::npos) << entry.path() << print(graph);
+  }
+}
 
 TEST(Differential, Product) {
   Coverage coverage;
