@@ -228,6 +228,9 @@ class Scheduler {
       const Shape& shape = body_.value(v).shape;
       bytes += bytes_of(v);
       whole *= equal(mod(shape.empty() ? Expr(1) : shape.back(), target_.lanes()), 0);
+      for (const StoredPiece& piece : stored_pieces(body_, v))
+        if (!piece.is_whole && piece.range.step == 1 && piece.range.axis + 1 == shape.size())
+          whole *= equal(mod(piece.range.start, target_.lanes()), 0);
     }
     return select(less(target_.l3_bytes, bytes), whole, 0);
   }
