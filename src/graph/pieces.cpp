@@ -179,10 +179,24 @@ class Separation {
     return axis;
   }
 
+  /// A Reshape that leaves the last dimension as it is, and the axis is the last one.
+  bool reshapes_in_front(const Shape& from, const Shape& to, std::size_t axis) const {
+    return !from.empty() && axis + 1 == to.size() && equal(from.back(), to.back());
+  }
+
+  ValueId reshape(ValueId x, const Shape& to) {
+    return to_.add_op(OpKind::Reshape, "", {x, add_known_integers(to_, "", Precision::i64, to, false)}, {{"allowzero", std::int64_t{1}}});
+  }
+  ValueId reshape_in_front(ValueId x, Shape to) {
+    to.back() = shape(x).back();
+    return reshape(x, to);
+  }
+
   /// [.., 2*h] -> [.., h, 2]: one of the last two is every second element.
   ValueId part_of_reshape(const Node& node, const PieceRange& r) {
     const ValueId x = node.inputs[0];
     const Shape from = shape(x), to = shape(node.outputs[0]);
+    if (reshapes_in_front(from, to, r.axis)) return reshape_in_front(part(x, {from.size() - 1, r.start, r.length, r.step}), to);
     const auto inner = to.back().as_constant();
     const bool splits_last = !from.empty() && inner && to.size() == from.size() + 1 && equal(from.back(), to.back() * to[to.size() - 2]) &&
                              std::equal(from.begin(), from.end() - 1, to.begin());
@@ -250,7 +264,7 @@ class Separation {
     if (step > 1) {
       Shape merged = shape(pieces.values.front());
       merged[pieces.axis] *= step;
-      result = to_.add_op(OpKind::Reshape, "", {result, add_known_integers(to_, "", Precision::i64, merged, false)}, {{"allowzero", std::int64_t{1}}});
+      result = reshape(result, merged);
     }
     pieces_[result] = pieces;
     return result;
@@ -277,6 +291,10 @@ class Separation {
         for (const std::int64_t a : node.ints_attribute("axes"))
           if (a <= static_cast<std::int64_t>(to)) ++to;
         return moved(to);
+      }
+      case OpKind::Squeeze: {
+        const auto axes = node.ints_attribute("axes");
+        return moved(axis - static_cast<std::size_t>(std::count_if(axes.begin(), axes.end(), [&](std::int64_t a) { return a < static_cast<std::int64_t>(axis); })));
       }
       case OpKind::Reshape: return reshape_of_pieces(node, result);
       case OpKind::ReduceSum:
@@ -327,6 +345,13 @@ class Separation {
   /// [.., h, n] -> [.., n*h]: n pieces that are stacked on a last axis take turns.
   ValueId reshape_of_pieces(const Node& node, const Pieces& stacked) {
     const Shape to = from_.value(node.outputs[0]).shape;
+    if (stacked.axis + 1 == from_.value(node.inputs[0]).shape.size() && reshapes_in_front(from_.value(node.inputs[0]).shape, to, to.size() - 1)) {
+      Pieces result = stacked;
+      result.axis = to.size() - 1;
+      for (ValueId& v : result.values) v = reshape_in_front(v, to);
+      for (PieceRange& r : result.ranges) r.axis = result.axis;
+      return put_together(result);
+    }
     const std::size_t rank = shape(stacked.values.front()).size();
     const auto turns = static_cast<std::int64_t>(stacked.values.size());
     const bool single = std::all_of(stacked.ranges.begin(), stacked.ranges.end(), [](const PieceRange& r) { return r.length == Expr(1) && r.step == 1; });

@@ -11,6 +11,7 @@
 #include "burin/error.h"
 #include "graph/pieces.h"
 #include "linear/integer_range.h"
+#include "schedule/merged_axes.h"
 
 namespace burin::linear {
 namespace {
@@ -117,9 +118,7 @@ class Lowering {
   void declare_ports() {
     for (std::size_t i = 0; i < body_.inputs.size(); ++i) {
       const Value& v = body_.value(body_.inputs[i]);
-      Port port{v.name, v.precision, v.shape, {}};
-      for (std::size_t d = 0; d < v.shape.size(); ++d)
-        port.strides.push_back(d + 1 == v.shape.size() ? Expr(1) : Expr::symbol(fmt::format("in{}.s{}", i, d)));
+      Port port{v.name, v.precision, v.shape, input_strides(i, v.shape)};
       memory_[body_.inputs[i]] = ir_.new_memory({Memory::Kind::input, memory_name(v.name, "in", i),
                                                  static_cast<std::uint32_t>(i), v.precision, {}, {}});
       strides_[body_.inputs[i]] = port.strides;
@@ -138,12 +137,6 @@ class Lowering {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     });
     return good ? name : fmt::format("{}{}", prefix, i);
-  }
-
-  static std::vector<Expr> dense_strides(const Shape& shape) {
-    std::vector<Expr> strides(shape.size(), Expr(1));
-    for (std::size_t d = shape.size(); d-- > 1;) strides[d - 1] = strides[d] * shape[d];
-    return strides;
   }
 
   MemoryId constant_memory(ValueId v) {
@@ -181,15 +174,15 @@ class Lowering {
   /// The parallel loops, and the lane loop where it encloses all nests; gives the block that the nests go to.
   Block* open_shared_loops() {
     Block* block = &ir_.phases;
-    for (AxisId a : schedule_.parallel) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
+    for (AxisId a : schedule_.parallel) block = open_loop(*block, var(a), 0, schedule_.trips[a], 1, true, false);
     if (!schedule_.lanes_outside) return ensure_parallel(block);
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
-    const Expr extent = axes_.axes[schedule_.lane_axis].extent;
+    const Expr extent = schedule_.trips[schedule_.lane_axis];
     if (schedule_.row_axis)
-      block = open_loop(*block, row_groups(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_group, true, false);
+      block = open_loop(*block, row_groups(), 0, schedule_.trips[*schedule_.row_axis], schedule_.row_group, true, false);
     block = open_lane_blocks(block, lane, extent);
     if (schedule_.row_axis)
-      block = open_blocks_of_group(block, row_groups(), row_blocks(), axes_.axes[*schedule_.row_axis].extent,
+      block = open_blocks_of_group(block, row_groups(), row_blocks(), schedule_.trips[*schedule_.row_axis],
                                    schedule_.row_group, schedule_.row_block);
     const Expr start = Expr::symbol(outer);
     // The last group may hold blocks behind the end.
@@ -202,7 +195,7 @@ class Lowering {
     const std::string blocks = lane + ".b", groups = lane + ".g";
     if (schedule_.lane_group == 0) return open_loop(*block, blocks, 0, extent, schedule_.lane_block, true, false);
     block = open_loop(*block, groups, 0, extent, schedule_.lane_group, true, false);
-    for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
+    for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, schedule_.trips[a], 1, true, false);
     return open_blocks_of_group(block, groups, blocks, extent, schedule_.lane_group, schedule_.lane_block);
   }
 
@@ -242,11 +235,11 @@ class Lowering {
   Block* open_axis(Block& parent, AxisId a) {
     if (a == schedule_.row_axis) {
       const Expr start = Expr::symbol(row_blocks());
-      return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, axes_.axes[a].extent,
-                                                        body_.facts.proves_divides(schedule_.row_group, axes_.axes[a].extent)),
+      return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, schedule_.trips[a],
+                                                        body_.facts.proves_divides(schedule_.row_group, schedule_.trips[a])),
                        1, false, false);
     }
-    return open_loop(parent, var(a), 0, axes_.axes[a].extent, 1, false, is_lane(a));
+    return open_loop(parent, var(a), 0, schedule_.trips[a], 1, false, is_lane(a));
   }
 
   bool is_shared(AxisId a) const {
