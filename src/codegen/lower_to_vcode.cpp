@@ -253,6 +253,7 @@ class PhaseEmitter {
     }
     const VReg variable = b_.op(VOp::mov64, {reg(index_.evaluate(loop.begin))});
     index_.set_variable(loop.var, variable);
+    if (loop.lanes) prepare_either(loop);
     const std::optional<std::int64_t> extent = (loop.end - loop.begin).as_constant();
     if (linear::is_block_loop(loop) || loop.condition)
       emit_blocks(loop, outer, pointers, moving, variable);
@@ -615,10 +616,61 @@ class PhaseEmitter {
       return;
     }
     const Expression& e = *s.expression;
+    if (s.mode == AccessMode::either) return load_either(s, t, row, vector);
     Instruction i = is_boolean(e) ? element_access(s, t, row, vector, VOp::load_bool_splat, VOp::load_bool, VOp::load_bool_strided)
                                   : element_access(s, t, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
     i.dst = slot(e.out, row, vector) = b_.vector();
     b_.append(i);
+  }
+
+  // ---- loads whose lanes are one element, or lie side by side, as the shapes of a call say ----
+
+  /// For a factor of the lane variable that is 0 or 1.
+  struct Either {
+    VReg factor, lanes, mask;  ///< lanes that are read, where the whole vector is computed
+    VReg indices;              ///< 0, 1, 2, ..., or 0, 0, 0, ...: where each lane finds what was read
+  };
+
+  /// In front of a lane loop.
+  void prepare_either(const Loop& loop) {
+    either_.clear();
+    for (const Loop::Version& v : loop.versions)
+      linear::for_each_expression(v.body, [&](const Expression& e) {
+        if (e.op != Op::load || linear::access_mode(e, loop.var) != AccessMode::either) return;
+        const Expr factor = *e.index.coefficient(loop.var);
+        if (either_.count(factor) != 0) return;
+        Either either;
+        either.factor = prologue_.parameter(factor);
+        either.lanes = prologue_.parameter(1 + factor * (target_.lanes() - 1));
+        either.mask = first_lanes(either.lanes);
+        const VReg all_or_nothing = b_.op(VOp::splat64, {reg(prologue_.parameter(0 - factor))});
+        either.indices = b_.op(VOp::and_bits, {reg(b_.op(VOp::iota, {})), reg(all_or_nothing)});
+        either_[factor] = either;
+      });
+  }
+
+  /// What is there is read and no more; a permutation spreads it.
+  void load_either(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
+    const Expression& e = *s.expression;
+    const Either& either = either_.at(step_of(e, t.lane_variable));
+    VReg base = s.base;
+    std::int64_t displacement = s.displacement;
+    if (row > 0) {
+      Instruction address = access(VOp::lea64, row_address(base, displacement, row, s.row_stride));
+      address.dst = base = b_.general();
+      displacement = 0;
+      b_.append(address);
+    }
+    Instruction i = access(is_boolean(e) ? VOp::load_bool : VOp::load, row_address(base, displacement, vector, s.lane_stride * target_.lanes()));
+    i.count = either.lanes, i.mask = either.mask;
+    if (t.count != kNoReg) {
+      const VReg others = b_.op(VOp::sub64, {reg(t.count), immediate(1)});
+      i.count = b_.op(VOp::add64, {reg(b_.op(VOp::mul64, {reg(others), reg(either.factor)})), immediate(1)});
+      i.mask = first_lanes(i.count);
+    }
+    i.dst = b_.vector();
+    b_.append(i);
+    slot(e.out, row, vector) = b_.op(VOp::lookup16, {reg(either.indices), reg(i.dst)});
   }
 
   /// One instruction for each line of the cache.
@@ -648,6 +700,7 @@ class PhaseEmitter {
         predicate(i, t, memory);
         return i;
       }
+      case AccessMode::either:
       case AccessMode::across: break;
     }
     return strided(s, t, row, vector, lane_by_lane);
@@ -789,6 +842,7 @@ class PhaseEmitter {
   bool streams_ = false;  ///< something is written past the caches
   std::vector<ValueRegisters> values_;  ///< by ValueId
   std::map<const Loop*, std::set<PointerKey>> required_;  ///< inside of a loop
+  std::map<Expr, Either> either_;  ///< of the lane loop that is being emitted
   std::map<const Expression*, std::uint32_t> origins_;
 };
 

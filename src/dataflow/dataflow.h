@@ -17,6 +17,9 @@ bool decompose_softmax(Graph& graph);
 bool decompose_log_softmax(Graph& graph);
 bool decompose_layer_norm(Graph& graph);
 bool decompose_rms_norm(Graph& graph);
+bool decompose_channel_norms(Graph& graph);
+bool decompose_reduce_l2(Graph& graph);
+bool separate_pieces(Graph& graph);
 bool matmul_to_brgemm(Graph& graph);
 bool constants_to_scalars(Graph& graph);
 bool fuse_activations(Graph& graph);
@@ -38,10 +41,10 @@ bool own_results(Graph& graph);
 }  // namespace dataflow
 
 /// All passes in order. What comes out of it holds only: element-wise operations, ReduceSum,
-/// ReduceMean, ReduceMax and ReduceMin over the last axis with keepdims=1, Brgemm, and views
-/// (Transpose, Squeeze, Unsqueeze, Repeat, and Expand where the body came with one), and positions
-/// (Range and what is computed of it), each read once. Each output is
-/// made by a node of its own.
+/// ReduceMean, ReduceMax, ReduceMin and ReduceProd with keepdims=1, Brgemm, and views
+/// (Transpose, Squeeze, Unsqueeze, Repeat, and Expand and Reshape where the body came with one), and
+/// positions (Range and what is computed of it), each read once; Slices of inputs, and Concats that
+/// put outputs together (graph/pieces.h). Each output is made by a node of its own.
 PassPipeline<Graph> dataflow_pipeline();
 
 }  // namespace burin

@@ -1,4 +1,4 @@
-// LayerNormalization over the last axis by its plain formula.
+// LayerNormalization (over all axes from `axis` on) by its plain formula.
 //
 //   %1 = layer_norm %0, %scale, %bias, axis=2, epsilon=1e-12     : f32[B,S,768]
 // ->
@@ -23,18 +23,8 @@ bool decompose_layer_norm(Graph& graph) {
     const Node node = graph.node(id);
     if (node.op != OpKind::LayerNormalization || node.outputs.size() != 1) continue;
     const ValueId x = node.inputs[0];
-    if (node.int_attribute("axis", -1) !=
-        static_cast<std::int64_t>(graph.value(x).shape.size()) - 1)
-      continue;
-    const ValueId centred =
-        binary(graph, OpKind::Sub, x, reduce_last(graph, OpKind::ReduceMean, x));
-    const ValueId variance =
-        reduce_last(graph, OpKind::ReduceMean, unary(graph, OpKind::Square, centred));
-    const ValueId epsilon =
-        add_scalar(graph, node.float_attribute("epsilon", 1e-5), graph.value(x).precision);
-    const ValueId factor =
-        unary(graph, OpKind::Rsqrt, binary(graph, OpKind::Add, variance, epsilon));
-    ValueId result = binary(graph, OpKind::Mul, centred, factor);
+    ValueId result = standardize(graph, x, axes_from(graph, x, node.int_attribute("axis", -1)),
+                                 node.float_attribute("epsilon", 1e-5));
     result = binary(graph, OpKind::Mul, result, node.inputs[1]);
     if (node.inputs.size() > 2 && node.inputs[2] != kNone)
       result = binary(graph, OpKind::Add, result, node.inputs[2]);

@@ -20,11 +20,10 @@ bool decompose_log_softmax(Graph& graph) {
     const Node& node = graph.node(id);
     if (node.op != OpKind::LogSoftmax) continue;
     const ValueId x = node.inputs[0], old = node.outputs[0];
-    if (node.int_attribute("axis", -1) !=
-        static_cast<std::int64_t>(graph.value(x).shape.size()) - 1)
-      continue;
-    const ValueId shifted = binary(graph, OpKind::Sub, x, reduce_last(graph, OpKind::ReduceMax, x));
-    const ValueId sum = reduce_last(graph, OpKind::ReduceSum, unary(graph, OpKind::Exp, shifted));
+    const std::vector<std::int64_t> axes = {axes_from(graph, x, node.int_attribute("axis", -1))[0]};
+    const ValueId maximum = reduce(graph, OpKind::ReduceMax, x, axes);
+    const ValueId shifted = binary(graph, OpKind::Sub, x, maximum);
+    const ValueId sum = reduce(graph, OpKind::ReduceSum, unary(graph, OpKind::Exp, shifted), axes);
     replace(graph, old, binary(graph, OpKind::Sub, shifted, unary(graph, OpKind::Log, sum)));
     changed = true;
   }

@@ -1,4 +1,4 @@
-// RMSNormalization over the last axis by its plain formula.
+// RMSNormalization (over all axes from `axis` on) by its plain formula.
 //
 //   %1 = rms_norm %0, %scale, axis=2, epsilon=1e-06      : f32[B,S,768]
 // ->
@@ -20,10 +20,8 @@ bool decompose_rms_norm(Graph& graph) {
     const Node node = graph.node(id);
     if (node.op != OpKind::RMSNormalization) continue;
     const ValueId x = node.inputs[0];
-    if (node.int_attribute("axis", -1) !=
-        static_cast<std::int64_t>(graph.value(x).shape.size()) - 1)
-      continue;
-    const ValueId mean = reduce_last(graph, OpKind::ReduceMean, unary(graph, OpKind::Square, x));
+    const auto axes = axes_from(graph, x, node.int_attribute("axis", -1));
+    const ValueId mean = reduce(graph, OpKind::ReduceMean, unary(graph, OpKind::Square, x), axes);
     const ValueId epsilon =
         add_scalar(graph, node.float_attribute("epsilon", 1e-5), graph.value(x).precision);
     const ValueId factor = unary(graph, OpKind::Rsqrt, binary(graph, OpKind::Add, mean, epsilon));

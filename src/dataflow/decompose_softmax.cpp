@@ -19,12 +19,10 @@ bool decompose_softmax(Graph& graph) {
     const Node& node = graph.node(id);
     if (node.op != OpKind::Softmax) continue;
     const ValueId x = node.inputs[0], old = node.outputs[0];
-    if (node.int_attribute("axis", -1) !=
-        static_cast<std::int64_t>(graph.value(x).shape.size()) - 1)
-      continue;
-    const ValueId shifted = binary(graph, OpKind::Sub, x, reduce_last(graph, OpKind::ReduceMax, x));
-    const ValueId e = unary(graph, OpKind::Exp, shifted);
-    replace(graph, old, binary(graph, OpKind::Div, e, reduce_last(graph, OpKind::ReduceSum, e)));
+    const std::vector<std::int64_t> axes = {axes_from(graph, x, node.int_attribute("axis", -1))[0]};
+    const ValueId maximum = reduce(graph, OpKind::ReduceMax, x, axes);
+    const ValueId e = unary(graph, OpKind::Exp, binary(graph, OpKind::Sub, x, maximum));
+    replace(graph, old, binary(graph, OpKind::Div, e, reduce(graph, OpKind::ReduceSum, e, axes)));
     changed = true;
   }
   graph.erase_dead_nodes();

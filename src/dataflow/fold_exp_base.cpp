@@ -208,7 +208,7 @@ bool fold_exp_base(Graph& graph) {
     if (!found || !folder.can_fold(found->scores)) continue;
     const ValueId scores = folder.fold(found->scores);
     const ValueId shifted =
-        binary(graph, OpKind::Sub, scores, reduce_last(graph, OpKind::ReduceMax, scores));
+        binary(graph, OpKind::Sub, scores, reduce(graph, OpKind::ReduceMax, scores, axes_from(graph, scores, -1)));
     replace(graph, graph.node(id).outputs[0], unary(graph, OpKind::Exp2, shifted));
     graph.erase_dead_nodes();
     changed = true;

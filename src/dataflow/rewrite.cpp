@@ -70,10 +70,25 @@ ValueId binary(Graph& graph, OpKind op, ValueId a, ValueId b) {
   return graph.add_op(op, "", {a, b});
 }
 
-ValueId reduce_last(Graph& graph, OpKind op, ValueId x) {
-  const auto last = static_cast<std::int64_t>(graph.value(x).shape.size()) - 1;
-  return graph.add_op(op, "", {x},
-                      {{"axes", std::vector<std::int64_t>{last}}, {"keepdims", std::int64_t{1}}});
+ValueId reduce(Graph& graph, OpKind op, ValueId x, const std::vector<std::int64_t>& axes) {
+  return graph.add_op(op, "", {x}, {{"axes", axes}, {"keepdims", std::int64_t{1}}});
+}
+
+std::vector<std::int64_t> axes_from(const Graph& graph, ValueId x, std::int64_t first) {
+  const auto rank = static_cast<std::int64_t>(graph.value(x).shape.size());
+  std::vector<std::int64_t> axes;
+  for (std::int64_t axis = first < 0 ? first + rank : first; axis < rank; ++axis)
+    axes.push_back(axis);
+  return axes;
+}
+
+ValueId standardize(Graph& graph, ValueId x, const std::vector<std::int64_t>& axes, double epsilon) {
+  const ValueId centred = binary(graph, OpKind::Sub, x, reduce(graph, OpKind::ReduceMean, x, axes));
+  const ValueId variance =
+      reduce(graph, OpKind::ReduceMean, unary(graph, OpKind::Square, centred), axes);
+  const ValueId shifted =
+      binary(graph, OpKind::Add, variance, add_scalar(graph, epsilon, graph.value(x).precision));
+  return binary(graph, OpKind::Mul, centred, unary(graph, OpKind::Rsqrt, shifted));
 }
 
 bool reduces_last(const Graph& graph, const Node& node) {

@@ -37,9 +37,13 @@ std::optional<WithScalar> with_scalar(const Graph& graph, const Node& node);
 
 ValueId unary(Graph& graph, OpKind op, ValueId x);
 ValueId binary(Graph& graph, OpKind op, ValueId a, ValueId b);
-/// A reduction over the last axis that keeps it as 1.
-ValueId reduce_last(Graph& graph, OpKind op, ValueId x);
-/// reduce_last's kind of node: over the last axis alone, keepdims=1.
+/// A reduction that keeps the axes as 1.
+ValueId reduce(Graph& graph, OpKind op, ValueId x, const std::vector<std::int64_t>& axes);
+/// The axes of the value from this one (negative: from the end) to the last.
+std::vector<std::int64_t> axes_from(const Graph& graph, ValueId x, std::int64_t first);
+/// (x - mean) / sqrt(variance + epsilon), both over the axes.
+ValueId standardize(Graph& graph, ValueId x, const std::vector<std::int64_t>& axes, double epsilon);
+/// A reduction over the last axis alone, keepdims=1.
 bool reduces_last(const Graph& graph, const Node& node);
 /// Identity permutations give `x` itself.
 ValueId transpose(Graph& graph, ValueId x, const std::vector<std::int64_t>& perm);

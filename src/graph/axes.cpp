@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "burin/error.h"
+#include "graph/pieces.h"
 
 namespace burin {
 namespace {
@@ -131,6 +132,11 @@ class AxisAnalysis {
         case OpKind::Expand: return expand(node);
         case OpKind::Repeat: return repeat(node);
         case OpKind::Range: return fresh_dims(node.outputs[0]);
+        case OpKind::Slice: return slice(node);
+        case OpKind::Concat: return put_together(node);
+        case OpKind::Reshape:
+        case OpKind::Flatten:
+          return is_put_together(graph_, node.outputs[0]) ? put_together(node) : reshape(node);
         default: throw Error(fmt::format("{} is no operation of one iteration space", info(node.op).name));
       }
     } catch (const Error& e) {
@@ -229,6 +235,82 @@ class AxisAnalysis {
     const std::int64_t times = node.int_attribute("times", 1);
     if (times > 1) out[static_cast<std::size_t>(node.int_attribute("axis", 0))].push_back(unifier_.make("g", times));
     set(node, std::move(out));
+  }
+
+  /// A part of a dimension is an axis of its own.
+  void slice(const Node& node) {
+    std::vector<AxisList> out = dims_of(node, 0);
+    for (const PieceRange& r : ranges_of_slice(graph_, node)) {
+      out[r.axis].clear();
+      if (!(r.length == Expr(1))) out[r.axis] = {unifier_.make(axis_name(r.length, r.axis), r.length)};
+    }
+    set(node, std::move(out));
+  }
+
+  /// Nobody iterates over what is only put together; pieces of the same size are iterated over together.
+  void put_together(const Node& node) {
+    const std::vector<StoredPiece> pieces = stored_pieces(graph_, node.outputs[0]);
+    const StoredPiece& first = pieces.front();
+    for (const StoredPiece& piece : pieces) {
+      const std::vector<AxisList>&a = map_.dims[first.value], &b = map_.dims[piece.value];
+      for (std::size_t d = 0; d < a.size(); ++d)
+        if (!a[d].empty() && !b[d].empty() && (d != piece.range.axis || graph_.facts.proves_equal(first.range.length, piece.range.length)))
+          unifier_.unify(a[d], b[d]);
+    }
+    set(node, std::vector<AxisList>(graph_.value(node.outputs[0]).shape.size()));
+  }
+
+  /// The same elements in the same order: axes are dealt out anew to the dimensions, and split where one holds a part:
+  ///
+  ///     [N, 320, H, W]   [n] [c] [h] [w]     ->     [N, 32, 10*H*W]   [n] [c.0] [c.1 h w]
+  void reshape(const Node& node) {
+    const Shape& shape = graph_.value(node.outputs[0]).shape;
+    AxisList rest;
+    for (std::size_t d = 0; d < dims_of(node, 0).size(); ++d) {
+      const AxisList axes = unifier_.resolve(dims_of(node, 0)[d]);
+      Expr extent = 1;
+      for (AxisId a : axes) extent *= unifier_.axis(a).extent;
+      if (!graph_.facts.proves_equal(extent, graph_.value(node.inputs[0]).shape[d])) throw Error("a Reshape of what broadcasts");
+      rest.insert(rest.end(), axes.begin(), axes.end());
+    }
+    std::vector<AxisList> out;
+    for (const Expr& extent : shape) out.push_back(take(rest, extent));
+    if (!rest.empty()) throw Error("a Reshape that does not keep axes together");
+    set(node, std::move(out));
+  }
+
+  /// The first axes that together have this extent; the last of them is split where it has more.
+  AxisList take(AxisList& rest, Expr extent) {
+    AxisList out;
+    while (!(extent == Expr(1))) {
+      if (rest.empty()) throw Error("a Reshape that does not keep axes together");
+      const AxisId a = rest.front();
+      const Expr& own = unifier_.axis(a).extent;
+      if (const auto left = quotient(extent, own)) {
+        rest.erase(rest.begin());
+        extent = *left;
+        out.push_back(a);
+      } else if (const auto behind = quotient(own, extent)) {
+        const std::string name = unifier_.axis(a).name;
+        const AxisId taken = unifier_.make(name + ".0", extent), other = unifier_.make(name + ".1", *behind);
+        unifier_.unify({a}, {taken, other});
+        rest.front() = other;
+        out.push_back(taken);
+        break;
+      } else {
+        throw Error("a Reshape that does not keep axes together");
+      }
+    }
+    return out;
+  }
+
+  /// a / b where that is a whole number.
+  std::optional<Expr> quotient(const Expr& a, const Expr& b) const {
+    if (b == Expr(0)) return std::nullopt;
+    if (graph_.facts.proves_equal(a, b)) return Expr(1);
+    const Expr q = graph_.facts.simplify(floor_div(a, b));
+    if (!graph_.facts.proves_equal(q * b, a)) return std::nullopt;
+    return q;
   }
 
   /// Two dimensions of one value, or one that is folded and one that is kept, are never the same axis. They would be,

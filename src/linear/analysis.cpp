@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "burin/error.h"
+#include "support/bounds.h"
 #include "linear/dependence.h"
 #include "support/expr_node.h"
 
@@ -86,7 +87,10 @@ bool depends(const Effects& later, const Effects& earlier) {
 AccessMode access_mode(const Expression& e, const std::string& lane_variable) {
   if (lane_variable.empty() || !e.index.uses(lane_variable)) return AccessMode::splat;
   const auto c = e.index.coefficient(lane_variable);
-  return c && *c == Expr(1) ? AccessMode::vector : AccessMode::across;
+  if (!c) return AccessMode::across;
+  if (*c == Expr(1)) return AccessMode::vector;
+  const Bounds bounds = bounds_of(*c);
+  return e.op == Op::load && bounds.low >= 0 && bounds.high <= 1 ? AccessMode::either : AccessMode::across;
 }
 
 bool is_memory(const Expression& e) { return info(e.op).kind == OpClass::memory; }

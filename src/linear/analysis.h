@@ -24,7 +24,12 @@ Effects effects(const Block& block);
 bool depends(const Effects& later, const Effects& earlier);
 
 /// How the lanes of an access meet memory, from the coefficient of the lane variable in its index.
-enum class AccessMode : std::uint8_t { splat, vector, across };
+enum class AccessMode : std::uint8_t {
+  splat,
+  vector,
+  either,  ///< one or the other: only the shapes of a call tell whether a dimension is one element
+  across   ///< lanes lie apart
+};
 AccessMode access_mode(const Expression& e, const std::string& lane_variable);
 
 bool is_memory(const Expression& e);

@@ -9,7 +9,9 @@
 #include <set>
 
 #include "burin/error.h"
+#include "graph/pieces.h"
 #include "linear/integer_range.h"
+#include "schedule/merged_axes.h"
 
 namespace burin::linear {
 namespace {
@@ -86,7 +88,7 @@ bool is_integer(Precision p) { return !is_float(p) && p != Precision::boolean; }
 
 bool is_view(OpKind op) {
   return op == OpKind::Transpose || op == OpKind::Unsqueeze || op == OpKind::Squeeze || op == OpKind::Expand ||
-         op == OpKind::Repeat || op == OpKind::Identity;
+         op == OpKind::Repeat || op == OpKind::Identity || op == OpKind::Reshape || op == OpKind::Flatten;
 }
 
 class Lowering {
@@ -116,9 +118,7 @@ class Lowering {
   void declare_ports() {
     for (std::size_t i = 0; i < body_.inputs.size(); ++i) {
       const Value& v = body_.value(body_.inputs[i]);
-      Port port{v.name, v.precision, v.shape, {}};
-      for (std::size_t d = 0; d < v.shape.size(); ++d)
-        port.strides.push_back(d + 1 == v.shape.size() ? Expr(1) : Expr::symbol(fmt::format("in{}.s{}", i, d)));
+      Port port{v.name, v.precision, v.shape, input_strides(i, v.shape)};
       memory_[body_.inputs[i]] = ir_.new_memory({Memory::Kind::input, memory_name(v.name, "in", i),
                                                  static_cast<std::uint32_t>(i), v.precision, {}, {}});
       strides_[body_.inputs[i]] = port.strides;
@@ -137,12 +137,6 @@ class Lowering {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     });
     return good ? name : fmt::format("{}{}", prefix, i);
-  }
-
-  static std::vector<Expr> dense_strides(const Shape& shape) {
-    std::vector<Expr> strides(shape.size(), Expr(1));
-    for (std::size_t d = shape.size(); d-- > 1;) strides[d - 1] = strides[d] * shape[d];
-    return strides;
   }
 
   MemoryId constant_memory(ValueId v) {
@@ -180,15 +174,15 @@ class Lowering {
   /// The parallel loops, and the lane loop where it encloses all nests; gives the block that the nests go to.
   Block* open_shared_loops() {
     Block* block = &ir_.phases;
-    for (AxisId a : schedule_.parallel) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
+    for (AxisId a : schedule_.parallel) block = open_loop(*block, var(a), 0, schedule_.trips[a], 1, true, false);
     if (!schedule_.lanes_outside) return ensure_parallel(block);
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
-    const Expr extent = axes_.axes[schedule_.lane_axis].extent;
+    const Expr extent = schedule_.trips[schedule_.lane_axis];
     if (schedule_.row_axis)
-      block = open_loop(*block, row_groups(), 0, axes_.axes[*schedule_.row_axis].extent, schedule_.row_group, true, false);
+      block = open_loop(*block, row_groups(), 0, schedule_.trips[*schedule_.row_axis], schedule_.row_group, true, false);
     block = open_lane_blocks(block, lane, extent);
     if (schedule_.row_axis)
-      block = open_blocks_of_group(block, row_groups(), row_blocks(), axes_.axes[*schedule_.row_axis].extent,
+      block = open_blocks_of_group(block, row_groups(), row_blocks(), schedule_.trips[*schedule_.row_axis],
                                    schedule_.row_group, schedule_.row_block);
     const Expr start = Expr::symbol(outer);
     // The last group may hold blocks behind the end.
@@ -201,7 +195,7 @@ class Lowering {
     const std::string blocks = lane + ".b", groups = lane + ".g";
     if (schedule_.lane_group == 0) return open_loop(*block, blocks, 0, extent, schedule_.lane_block, true, false);
     block = open_loop(*block, groups, 0, extent, schedule_.lane_group, true, false);
-    for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, axes_.axes[a].extent, 1, true, false);
+    for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, schedule_.trips[a], 1, true, false);
     return open_blocks_of_group(block, groups, blocks, extent, schedule_.lane_group, schedule_.lane_block);
   }
 
@@ -241,11 +235,11 @@ class Lowering {
   Block* open_axis(Block& parent, AxisId a) {
     if (a == schedule_.row_axis) {
       const Expr start = Expr::symbol(row_blocks());
-      return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, axes_.axes[a].extent,
-                                                        body_.facts.proves_divides(schedule_.row_group, axes_.axes[a].extent)),
+      return open_loop(parent, var(a), start, block_end(start, schedule_.row_block, schedule_.trips[a],
+                                                        body_.facts.proves_divides(schedule_.row_group, schedule_.trips[a])),
                        1, false, false);
     }
-    return open_loop(parent, var(a), 0, axes_.axes[a].extent, 1, false, is_lane(a));
+    return open_loop(parent, var(a), 0, schedule_.trips[a], 1, false, is_lane(a));
   }
 
   bool is_shared(AxisId a) const {
@@ -312,12 +306,34 @@ class Lowering {
     if (value.producer == burin::kNone && value.elements && value.elements->size() == 1)
       return emit_integer(block, value.elements->front());
     if (is_range(v)) return emit_integer(block, position(v));
-    const MemoryId memory = value.constant ? constant_memory(v) : memory_.at(v);
+    const Place place = place_of(v);
     Expression e;
     e.op = Op::load;
-    e.memory = memory;
-    e.index = index_of(v, strides_.at(v));
+    e.memory = place.memory;
+    e.index = place.start + index_of(v, place.strides);
     return emit(block, std::move(e));
+  }
+
+  /// Where a value lies: a tensor, or what Slices take of it.
+  struct Place {
+    MemoryId memory = kNone;
+    Expr start = 0;
+    std::vector<Expr> strides;
+  };
+  Place place_of(ValueId v) {
+    const Value& value = body_.value(v);
+    if (value.producer == burin::kNone) {
+      const MemoryId memory = value.constant ? constant_memory(v) : memory_.at(v);
+      return {memory, 0, strides_.at(v)};
+    }
+    const Node& node = body_.node(value.producer);
+    if (node.op != OpKind::Slice) throw Error(fmt::format("node '{}': a Slice of what is computed", node.name));
+    Place place = place_of(node.inputs[0]);
+    for (const PieceRange& r : ranges_of_slice(body_, node)) {
+      place.start += r.start * place.strides[r.axis];
+      place.strides[r.axis] *= r.step;
+    }
+    return place;
   }
 
   // ---- positions ----
@@ -355,7 +371,7 @@ class Lowering {
 
   void lower_node(NodeId id) {
     const Node& node = body_.node(id);
-    if (is_view(node.op) || node.op == OpKind::Range) return;
+    if (is_view(node.op) || node.op == OpKind::Range || node.op == OpKind::Slice || is_put_together(body_, node.outputs[0])) return;
     switch (info(node.op).category) {
       case OpCategory::reduce: return lower_reduction(id);
       case OpCategory::matmul: return lower_product(id);
@@ -473,14 +489,20 @@ class Lowering {
   }
 
   void store_output(std::size_t i) {
-    const ValueId v = body_.outputs[i];
-    Block* block = open_nest(nests_, axes_.of(v));
-    Expression e;
-    e.op = Op::store;
-    e.memory = output_memory_[i];
-    e.index = index_of(v, ir_.outputs[i].strides);
-    e.in = {operand(*block, v)};
-    block->emplace_back(std::move(e));
+    for (const StoredPiece& piece : stored_pieces(body_, body_.outputs[i])) {
+      std::vector<Expr> strides = ir_.outputs[i].strides;
+      Block* block = open_nest(nests_, axes_.of(piece.value));
+      Expression e;
+      e.op = Op::store;
+      e.memory = output_memory_[i];
+      if (!piece.is_whole) {
+        e.index = piece.range.start * strides[piece.range.axis];
+        strides[piece.range.axis] *= piece.range.step;
+      }
+      e.index += index_of(piece.value, strides);
+      e.in = {operand(*block, piece.value)};
+      block->emplace_back(std::move(e));
+    }
   }
 
   /// All symbols that anything mentions, loop variables left out.

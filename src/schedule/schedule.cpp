@@ -7,6 +7,8 @@
 #include <set>
 
 #include "burin/error.h"
+#include "graph/pieces.h"
+#include "schedule/merged_axes.h"
 
 namespace burin {
 namespace {
@@ -19,6 +21,8 @@ constexpr std::int64_t kElementwiseBlock = 16384;
 /// Elements of a row of which the next one is prefetched while it is gone over for the second time: a few rows of
 /// inputs and results have to fit in the nearest cache.
 constexpr std::int64_t kPrefetchedRow = 3072;
+/// Elements of a row from which on it makes no difference that the next one is another row.
+constexpr std::int64_t kLongRow = 512;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
@@ -77,10 +81,13 @@ class Scheduler {
       if (info(body.node(id).op).category == OpCategory::reduce || is_product(body.node(id).op)) anchors_.push_back(id);
       reduced_.insert(reduced.begin(), reduced.end());
     }
+    for (ValueId output : body.outputs)
+      for (const StoredPiece& piece : stored_pieces(body, output)) results_.push_back(piece.value);
   }
 
   Schedule run() {
     schedule_.lane_axis = lane_axis();
+    choose_trips();
     schedule_.lanes_outside = is_common(schedule_.lane_axis);
     choose_parallel();
     choose_tiles();
@@ -96,13 +103,13 @@ class Scheduler {
     return out;
   }
 
-  /// Every reduction and product runs over the axis, none folds it, and every output has it: iterations along it are
+  /// Every reduction and product runs over the axis, none folds it, and every result has it: iterations along it are
   /// independent.
   bool is_common(AxisId a) const {
     if (reduced_.count(a) != 0) return false;
     for (NodeId id : anchors_)
       if (domain(id).count(a) == 0) return false;
-    return std::all_of(body_.outputs.begin(), body_.outputs.end(), [&](ValueId v) { return has_whole(v, a); });
+    return std::all_of(results_.begin(), results_.end(), [&](ValueId v) { return has_whole(v, a); });
   }
 
   /// Not so where the value's dimension may be one element and the axis more: iterations would write the same element.
@@ -138,7 +145,7 @@ class Scheduler {
       auto all = axes_.of(v);
       if (all.size() > widest.size()) widest = std::move(all);
     };
-    for (ValueId v : body_.outputs) consider(v);
+    for (ValueId v : results_) consider(v);
     for (NodeId id : anchors_)
       if (!is_product(body_.node(id).op)) consider(body_.node(id).inputs[0]);
     return widest;
@@ -153,9 +160,19 @@ class Scheduler {
     return body_.is_constant(weight) && std::find(axes.begin(), axes.end(), schedule_.lane_axis) != axes.end();
   }
 
+  /// Rows that are known to be long gain nothing from more elements.
+  void choose_trips() {
+    const std::optional<std::int64_t> row = axes_.axes[schedule_.lane_axis].extent.as_constant();
+    if (products_.empty() && (!row || *row < kLongRow)) {
+      schedule_.trips = trips_of_axes(body_, axes_, schedule_.lane_axis);
+    } else {
+      for (const Axis& axis : axes_.axes) schedule_.trips.push_back(axis.extent);
+    }
+  }
+
   void choose_parallel() {
     if (is_weight_product()) return choose_row_blocks();
-    for (AxisId a : axes_.of(body_.outputs.front()))
+    for (AxisId a : axes_.of(results_.front()))
       if (a != schedule_.lane_axis && is_common(a))
         (shares_matrix(a) ? schedule_.parallel_inside : schedule_.parallel).push_back(a);
   }
@@ -174,7 +191,7 @@ class Scheduler {
 
   /// The innermost axis of the rows; others, if any, are parallel.
   void choose_row_blocks() {
-    for (AxisId a : axes_.of(body_.outputs.front())) {
+    for (AxisId a : axes_.of(results_.front())) {
       if (a == schedule_.lane_axis || !is_common(a)) continue;
       if (schedule_.row_axis) schedule_.parallel.push_back(*schedule_.row_axis);
       schedule_.row_axis = a;
@@ -222,11 +239,30 @@ class Scheduler {
     };
     for (ValueId v : body_.inputs) bytes += bytes_of(v);
     for (ValueId v : body_.outputs) {
-      const Shape& shape = body_.value(v).shape;
       bytes += bytes_of(v);
-      whole *= equal(mod(shape.empty() ? Expr(1) : shape.back(), target_.lanes()), 0);
+      whole *= is_aligned(v);
     }
     return select(less(target_.l3_bytes, bytes), whole, 0);
+  }
+
+  /// Whether the lanes of an output begin at multiples of a vector.
+  Expr is_aligned(ValueId output) const {
+    const Shape& shape = body_.value(output).shape;
+    const auto is_multiple = [&](const Expr& e) { return equal(mod(e, target_.lanes()), 0); };
+    const std::vector<StoredPiece> pieces = stored_pieces(body_, output);
+    if (pieces.size() == 1) return is_multiple(elements_at_once(output));
+    Expr aligned = is_multiple(shape.back());
+    for (const StoredPiece& piece : pieces)
+      if (piece.range.step == 1 && piece.range.axis + 1 == shape.size()) aligned *= is_multiple(piece.range.start);
+    return aligned;
+  }
+
+  /// Of the innermost dimension, and of those that the lanes run over with it.
+  Expr elements_at_once(ValueId v) const {
+    const std::vector<AxisId> axes = axes_.of(v);
+    if (!axes.empty() && axes.back() == schedule_.lane_axis) return schedule_.trips[schedule_.lane_axis];
+    const Shape& shape = body_.value(v).shape;
+    return shape.empty() ? Expr(1) : shape.back();
   }
 
   static bool has(const std::vector<AxisId>& axes, AxisId a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); }
@@ -290,6 +326,7 @@ class Scheduler {
   const ScheduleOptions& options_;
   std::vector<NodeId> products_;
   std::vector<NodeId> anchors_;  ///< reductions and products
+  std::vector<ValueId> results_;  ///< the outputs, or what they are put together of
   std::set<AxisId> reduced_;
   Schedule schedule_;
 };
@@ -344,6 +381,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("row_group", fmt::format("{}", row_group));
   }
   if (brgemm_executor) out.emplace_back("products", "executor");
+  if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());
   if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());

@@ -32,6 +32,7 @@ struct ScheduleOptions {
 /// schedule.cpp alone.
 struct Schedule {
   AxisId lane_axis = 0;             ///< lies in the vector lanes
+  std::vector<Expr> trips;          ///< by AxisId: iterations of its loop; see merged_axes.h
   bool lanes_outside = false;       ///< the lane loop encloses all nests (else it is the innermost of each nest)
   std::int64_t lane_block = 0;      ///< elements of the lane axis in one item of work; 0: not split
   std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first; the last takes what

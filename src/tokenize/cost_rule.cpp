@@ -14,6 +14,8 @@ bool is_heavy(OpKind op) {
     case OpKind::LogSoftmax:
     case OpKind::LayerNormalization:
     case OpKind::RMSNormalization:
+    case OpKind::GroupNormalization:
+    case OpKind::InstanceNormalization:
     case OpKind::Gelu:
     case OpKind::Erf: return true;
     default: return false;
@@ -21,7 +23,8 @@ bool is_heavy(OpKind op) {
 }
 
 bool computes_nothing(OpKind op) {
-  return op == OpKind::Cast || op == OpKind::Identity || op == OpKind::Not;
+  return op == OpKind::Cast || op == OpKind::Identity || op == OpKind::Not || op == OpKind::Reshape ||
+         op == OpKind::Squeeze || op == OpKind::Unsqueeze;
 }
 
 }  // namespace

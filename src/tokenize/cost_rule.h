@@ -14,8 +14,8 @@ namespace burin {
 /// group, and one call of a stand-alone operation for each node but one. What it costs is a call of
 /// a kernel of its own, with the binding of shapes. So a group pays
 ///
-/// - if it has two or more operations that compute something (a cast or a Not moves along for free
-///   and does not count), or one that is several passes by itself (a softmax, a normalisation, a
+/// - if it has two or more operations that compute or move something (a cast, a Not or a Reshape
+///   moves along for free and does not count), or one that is several passes by itself (a softmax, a normalisation, a
 ///   GELU);
 /// - and if its tensors are not tiny: below kTinyElements elements a call costs more than the work.
 ///   A size that is not a number counts as large.

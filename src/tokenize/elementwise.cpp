@@ -7,118 +7,179 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
+#include "graph/pieces.h"
 #include "tokenize/carve.h"
 #include "tokenize/contraction.h"
 #include "tokenize/cost_rule.h"
+#include "tokenize/pieces_in_group.h"
 
 namespace burin {
 namespace {
 
-bool is_last_axis_reduction(const Graph& graph, const Node& node) {
-  switch (node.op) {
-    case OpKind::ReduceSum:
-    case OpKind::ReduceMean:
-    case OpKind::ReduceMax:
-    case OpKind::ReduceMin: break;
-    default: return false;
-  }
-  const auto last = static_cast<std::int64_t>(graph.value(node.inputs[0]).shape.size()) - 1;
-  return last >= 0 && node.ints_attribute("axes") == std::vector<std::int64_t>{last};
+bool is_movement_kind(OpKind op) { return info(op).category == OpCategory::movement; }
+
+/// The axes that a reduction or a normalisation folds.
+std::set<std::size_t> folded_axes(const Graph& graph, const Node& node) {
+  std::set<std::size_t> axes;
+  if (info(node.op).category == OpCategory::reduce)
+    for (const std::int64_t axis : node.ints_attribute("axes"))
+      axes.insert(static_cast<std::size_t>(axis));
+  if (info(node.op).category != OpCategory::normalize) return axes;
+  const std::size_t rank = graph.value(node.inputs[0]).shape.size();
+  const bool one = node.op == OpKind::Softmax || node.op == OpKind::LogSoftmax;
+  const bool channels =
+      node.op == OpKind::GroupNormalization || node.op == OpKind::InstanceNormalization;
+  const std::int64_t given = node.int_attribute("axis", -1);
+  const auto first = static_cast<std::size_t>(
+      channels ? 1 : given < 0 ? given + static_cast<std::int64_t>(rank) : given);
+  for (std::size_t axis = first; axis < (one ? first + 1 : rank); ++axis) axes.insert(axis);
+  return axes;
 }
 
-bool is_last_axis_normalisation(const Graph& graph, const Node& node) {
+bool is_supported_normalisation(const Graph& graph, const Node& node) {
+  const std::size_t rank = graph.value(node.inputs[0]).shape.size();
   switch (node.op) {
     case OpKind::Softmax:
     case OpKind::LogSoftmax:
     case OpKind::LayerNormalization:
-    case OpKind::RMSNormalization: break;
+    case OpKind::RMSNormalization: return node.outputs.size() == 1 && rank > 0;
+    case OpKind::InstanceNormalization:
+    case OpKind::GroupNormalization: return rank > 2;
     default: return false;
   }
-  const auto last = static_cast<std::int64_t>(graph.value(node.inputs[0]).shape.size()) - 1;
-  return node.outputs.size() == 1 && last >= 0 && node.int_attribute("axis", -1) == last;
 }
 
-/// A shape with its last dimension as 1.
-Shape per_row(Shape shape) {
-  if (!shape.empty()) shape.back() = Expr(1);
-  return shape;
-}
+/// A shape that members iterate over, and those of its axes that they fold.
+struct Space {
+  Shape shape;
+  std::set<std::size_t> folded;
+};
 
 /// The candidates: single nodes that may be members of a group.
 class Candidates {
  public:
-  explicit Candidates(const Graph& graph) : graph_(graph) {}
+  Candidates(const Graph& graph, bool with_movement)
+      : graph_(graph), users_(graph.users()), with_movement_(with_movement) {}
 
   /// Why the node cannot be a member; nothing if it can, or if it is of a kind that no group takes.
   std::optional<std::string> refusal(const Node& node) const {
     if (!is_candidate_kind(node)) return std::nullopt;
     if (auto reason = wrong_type(node)) return reason;
     if (is_tiny(space(node))) return "tiny: a call would cost more than the work";
-    return broadcast_of_last(node);
+    return std::nullopt;
   }
 
-  bool is_candidate_kind(const Node& node) const {
-    return (is_elementwise(node.op) && node.op != OpKind::Mod) || is_reduction(node) ||
-           info(node.op).category == OpCategory::normalize;
-  }
   bool is_member(const Node& node) const {
-    if (!is_candidate_kind(node) || refusal(node)) return false;
-    return is_elementwise(node.op) || is_last_axis_reduction(graph_, node) ||
-           is_last_axis_normalisation(graph_, node);
+    if (is_movement_kind(node.op)) return is_movement(node) && !is_tiny(space(node));
+    return is_candidate_kind(node) && !refusal(node);
   }
 
-  /// The shape that the node iterates over.
-  const Shape& space(const Node& node) const {
-    return graph_.value(is_reduction(node) ? node.inputs[0] : node.outputs[0]).shape;
+  /// The shapes that its values have: one, but for movement.
+  std::vector<Space> spaces(const Node& node) const {
+    std::vector<Space> all = {{space(node), folded_axes(graph_, node)}};
+    if (is_movement_kind(node.op)) all.push_back({graph_.value(node.inputs[0]).shape, {}});
+    return all;
   }
   /// The result has another rank than the space: nobody in the group may read it.
   bool drops_axis(const Node& node) const {
     return is_reduction(node) && node.int_attribute("keepdims", 1) == 0;
   }
-  bool is_reduction(const Node& node) const { return info(node.op).category == OpCategory::reduce; }
 
  private:
+  bool is_candidate_kind(const Node& node) const {
+    return (is_elementwise(node.op) && node.op != OpKind::Mod) || is_reduction(node) ||
+           info(node.op).category == OpCategory::normalize;
+  }
+  bool is_movement(const Node& node) const {
+    return with_movement_ && is_movement_of_group(graph_, node, users_) && !wrong_precision(node);
+  }
+  bool is_reduction(const Node& node) const { return info(node.op).category == OpCategory::reduce; }
+
+  /// The shape that the node iterates over.
+  const Shape& space(const Node& node) const {
+    return graph_.value(is_reduction(node) ? node.inputs[0] : node.outputs[0]).shape;
+  }
+
   std::optional<std::string> wrong_type(const Node& node) const {
+    if (auto reason = wrong_precision(node)) return reason;
+    const bool normalises = info(node.op).category == OpCategory::normalize;
+    const bool folds_nothing = is_reduction(node) && node.ints_attribute("axes").empty();
+    if (node.op == OpKind::ArgMax || folds_nothing ||
+        (normalises && !is_supported_normalisation(graph_, node)))
+      return fmt::format("no kernel for {}", info(node.op).name);
+    return std::nullopt;
+  }
+
+  std::optional<std::string> wrong_precision(const Node& node) const {
     for (const auto* values : {&node.inputs, &node.outputs}) {
       for (const ValueId value : *values) {
-        if (value == kNone) continue;
+        if (value == kNone || is_shape_operand(node, value)) continue;
         const Precision precision = graph_.value(value).precision;
         if (precision != Precision::f32 && precision != Precision::boolean)
           return fmt::format("works on {}; kernels are f32 and bool", to_string(precision));
       }
     }
-    if (is_elementwise(node.op)) return std::nullopt;
-    if (!is_last_axis_reduction(graph_, node) && !is_last_axis_normalisation(graph_, node))
-      return fmt::format("{} is not over the last axis alone", info(node.op).name);
     return std::nullopt;
   }
 
-  std::optional<std::string> broadcast_of_last(const Node& node) const {
-    const Shape& full = space(node);
-    for (const ValueId input : node.inputs) {
-      if (input == kNone || full.empty()) continue;
-      const Shape& shape = graph_.value(input).shape;
-      if (shape.empty() || shape.back() == Expr(1) || shape.back() == full.back()) continue;
-      if (graph_.facts.proves_equal(shape.back(), full.back())) continue;
-      return fmt::format("the last dimension {} of '{}' is {} or 1 only at a call",
-                         shape.back().to_string(), graph_.value(input).name,
-                         full.back().to_string());
-    }
-    return std::nullopt;
+  /// Bounds of a Slice, the shape of a Reshape: integers that are known.
+  bool is_shape_operand(const Node& node, ValueId value) const {
+    return is_movement_kind(node.op) && value != node.inputs[0] &&
+           graph_.value(value).elements.has_value();
   }
 
   const Graph& graph_;
+  std::vector<std::vector<NodeId>> users_;
+  bool with_movement_;
 };
+
+/// The larger of two spaces, if the other one is the same or has one number instead of the elements
+/// of the last axis, or of those that are folded.
+std::optional<Space> common_space(const Space& a, const Space& b) {
+  if (a.shape.size() != b.shape.size()) return std::nullopt;
+  Space out = a;
+  out.folded.insert(b.folded.begin(), b.folded.end());
+  bool a_is_smaller = false, b_is_smaller = false;
+  for (std::size_t d = 0; d < a.shape.size(); ++d) {
+    if (a.shape[d] == b.shape[d]) continue;
+    const bool may_be_one = d + 1 == a.shape.size() || out.folded.contains(d);
+    if (!may_be_one || (a.shape[d] != Expr(1) && b.shape[d] != Expr(1))) return std::nullopt;
+    (a.shape[d] == Expr(1) ? a_is_smaller : b_is_smaller) = true;
+  }
+  if (a_is_smaller && b_is_smaller) return std::nullopt;
+  if (a_is_smaller) out.shape = b.shape;
+  return out;
+}
+
+/// All spaces of both, where one of each fit together; none otherwise.
+std::vector<Space> common_spaces(const std::vector<Space>& a, std::vector<Space> b) {
+  std::vector<Space> all;
+  bool any = false;
+  for (const Space& x : a) {
+    const auto fits = std::find_if(b.begin(), b.end(), [&](const Space& y) { return common_space(x, y).has_value(); });
+    if (fits == b.end()) {
+      all.push_back(x);
+    } else {
+      any = true;
+      all.push_back(*common_space(x, *fits));
+      b.erase(fits);
+    }
+  }
+  if (!any) return {};
+  all.insert(all.end(), b.begin(), b.end());
+  return all;
+}
 
 /// Grows groups along the edges of the graph, in order, one merge at a time.
 class Grouping {
  public:
-  explicit Grouping(const Graph& graph) : graph_(graph), candidates_(graph), contraction_(graph) {
-    for (const NodeId id : graph.order()) {
+  Grouping(const Graph& graph, const std::vector<NodeId>& nodes, bool with_movement)
+      : graph_(graph), candidates_(graph, with_movement), contraction_(graph) {
+    for (const NodeId id : nodes) {
       const Node& node = graph.node(id);
-      if (!candidates_.is_member(node)) continue;
-      members_.insert(id);
-      space_[id] = candidates_.space(node);
+      if (node.erased || !candidates_.is_member(node)) continue;
+      members_.push_back(id);
+      spaces_[id] = candidates_.spaces(node);
       for (const ValueId input : node.inputs)
         if (input != kNone) try_merge(graph.value(input).producer, id);
     }
@@ -127,36 +188,69 @@ class Grouping {
   std::vector<std::vector<NodeId>> groups() const {
     std::vector<std::vector<NodeId>> groups;
     std::set<NodeId> seen;
-    for (const NodeId id : graph_.order())
-      if (members_.contains(id) && seen.insert(contraction_.cluster(id)).second)
-        groups.push_back(contraction_.members(id));
+    for (const NodeId id : members_)
+      if (seen.insert(contraction_.cluster(id)).second) groups.push_back(contraction_.members(id));
     return groups;
   }
 
  private:
   void try_merge(NodeId producer, NodeId node) {
-    if (producer == kNone || !members_.contains(producer)) return;
+    if (producer == kNone || !spaces_.contains(producer)) return;
     const NodeId a = contraction_.cluster(producer), b = contraction_.cluster(node);
     if (a == b || candidates_.drops_axis(graph_.node(producer))) return;
-    const auto space = common_space(space_.at(a), space_.at(b));
-    if (!space || contraction_.makes_cycle(a, b)) return;
+    std::vector<Space> spaces = common_spaces(spaces_.at(a), spaces_.at(b));
+    if (spaces.empty() || contraction_.makes_cycle(a, b)) return;
     contraction_.merge(a, b);
-    space_[contraction_.cluster(a)] = *space;
-  }
-
-  /// The larger of two shapes, if the other one is the same or has one number a row.
-  static std::optional<Shape> common_space(const Shape& a, const Shape& b) {
-    if (a == b || b == per_row(a)) return a;
-    if (a == per_row(b)) return b;
-    return std::nullopt;
+    spaces_[contraction_.cluster(a)] = std::move(spaces);
   }
 
   const Graph& graph_;
   Candidates candidates_;
   Contraction contraction_;
-  std::set<NodeId> members_;
-  std::map<NodeId, Shape> space_;  ///< by cluster
+  std::vector<NodeId> members_;
+  std::map<NodeId, std::vector<Space>> spaces_;  ///< by cluster
 };
+
+bool moves(const Graph& graph, const std::vector<NodeId>& nodes) {
+  return std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) { return is_movement_kind(graph.node(id).op); });
+}
+
+/// What is taken apart need not be a tensor only if nobody else asks for the parts; and what is put
+/// together is computed by the group.
+std::optional<std::string> why_movement_stays_outside(const Graph& graph, const std::vector<NodeId>& nodes) {
+  const auto users = graph.users();
+  const std::set<NodeId> members(nodes.begin(), nodes.end());
+  const auto is_needed_outside = [&](ValueId v) {
+    return graph.is_output(v) || std::any_of(users[v].begin(), users[v].end(), [&](NodeId user) { return !members.contains(user); });
+  };
+  for (const NodeId id : nodes) {
+    const Node& node = graph.node(id);
+    if (node.op == OpKind::Concat) {
+      for (const ValueId input : node.inputs)
+        if (!members.contains(graph.value(input).producer)) return fmt::format("'{}' comes from outside", graph.value(input).name);
+    } else if (node.op == OpKind::Transpose && members.contains(graph.value(node.inputs[0]).producer)) {
+      continue;  // the store does it
+    } else if (is_movement_kind(node.op) && node.op != OpKind::Reshape) {
+      for (const ValueId output : node.outputs)
+        if (is_needed_outside(output)) return fmt::format("'{}' is needed outside", graph.value(output).name);
+    }
+  }
+  return std::nullopt;
+}
+
+/// In the body, what stands for the outputs of a node.
+std::vector<ValueId> clone_into(Carver& carver, const Graph& graph, const Node& node, const std::vector<ValueId>& inputs) {
+  if (node.op != OpKind::Split) return {carver.clone(node, inputs)};
+  std::vector<ValueId> parts;
+  PieceRange range;
+  range.axis = static_cast<std::size_t>(node.int_attribute("axis", 0));
+  for (const ValueId output : node.outputs) {
+    range.length = graph.value(output).shape[range.axis];
+    parts.push_back(add_slice(carver.body(), inputs[0], range));
+    range.start += range.length;
+  }
+  return parts;
+}
 
 void carve_group(Graph& graph, const std::vector<NodeId>& nodes, std::size_t number,
                  TokenizeReport& report) {
@@ -176,13 +270,20 @@ void carve_group(Graph& graph, const std::vector<NodeId>& nodes, std::size_t num
         inputs.push_back(known != values.end() ? known->second : carver.import(input));
       }
     }
-    const ValueId outside = node.outputs[0];
-    const ValueId inside = carver.clone(node, inputs);
-    values[outside] = inside;
-    const bool leaves = graph.is_output(outside) ||
-                        std::any_of(users[outside].begin(), users[outside].end(),
-                                    [&](NodeId user) { return !members.contains(user); });
-    if (leaves) results.emplace_back(outside, inside);
+    const std::vector<ValueId> inside = clone_into(carver, graph, node, inputs);
+    for (std::size_t i = 0; i < inside.size(); ++i) {
+      const ValueId outside = node.outputs[i];
+      values[outside] = inside[i];
+      const bool leaves = graph.is_output(outside) ||
+                          std::any_of(users[outside].begin(), users[outside].end(),
+                                      [&](NodeId user) { return !members.contains(user); });
+      if (leaves) results.emplace_back(outside, inside[i]);
+    }
+  }
+  if (moves(graph, nodes)) {
+    Graph body = carver.body();
+    for (const auto& result : results) body.outputs.push_back(result.second);
+    if (const auto reason = why_not_one_space(std::move(body))) throw Refusal{*reason};
   }
   const std::string name = carver.body().name;
   const NodeId node = carver.finish(results);
@@ -197,7 +298,7 @@ std::vector<std::string> names(const Graph& graph, const std::vector<NodeId>& no
 
 /// Nodes that no group takes, with the same reason in one entry.
 void report_refusals(const Graph& graph, TokenizeReport& report) {
-  const Candidates candidates(graph);
+  const Candidates candidates(graph, false);
   std::map<std::string, std::vector<NodeId>> refused;
   for (const NodeId id : graph.order())
     if (const auto reason = candidates.refusal(graph.node(id))) refused[*reason].push_back(id);
@@ -205,25 +306,48 @@ void report_refusals(const Graph& graph, TokenizeReport& report) {
     report.rejected.push_back({names(graph, nodes), reason});
 }
 
+class Carving {
+ public:
+  Carving(Graph& graph, TokenizeReport& report) : graph_(graph), report_(report) {}
+
+  /// Groups with movement in them first; where that does not fit, their nodes without it.
+  void carve(const std::vector<NodeId>& nodes, bool with_movement) {
+    for (const std::vector<NodeId>& group : Grouping(graph_, nodes, with_movement).groups()) carve_one(group);
+  }
+
+ private:
+  void carve_one(const std::vector<NodeId>& group) {
+    const bool with_movement = moves(graph_, group);
+    std::optional<std::string> reason = why_not_worth_it(graph_, group);
+    if (!reason && with_movement) reason = why_movement_stays_outside(graph_, group);
+    if (!reason) reason = try_carving(group);
+    if (!reason) return;
+    if (with_movement) return carve(group, false);
+    report_.rejected.push_back({names(graph_, group), *reason});
+  }
+
+  std::optional<std::string> try_carving(const std::vector<NodeId>& group) {
+    try {
+      carve_group(graph_, group, carved_, report_);
+      ++carved_;
+      return std::nullopt;
+    } catch (const Refusal& refusal) {
+      return refusal.reason;
+    } catch (const Error& error) {
+      return error.what();
+    }
+  }
+
+  Graph& graph_;
+  TokenizeReport& report_;
+  std::size_t carved_ = 0;
+};
+
 }  // namespace
 
 void carve_elementwise(Graph& graph, TokenizeReport& report) {
   report_refusals(graph, report);
-  std::size_t carved = 0;
-  for (const std::vector<NodeId>& nodes : Grouping(graph).groups()) {
-    if (const auto reason = why_not_worth_it(graph, nodes)) {
-      report.rejected.push_back({names(graph, nodes), *reason});
-      continue;
-    }
-    try {
-      carve_group(graph, nodes, carved, report);
-      ++carved;
-    } catch (const Refusal& refusal) {
-      report.rejected.push_back({names(graph, nodes), refusal.reason});
-    } catch (const Error& error) {
-      report.rejected.push_back({names(graph, nodes), error.what()});
-    }
-  }
+  Carving(graph, report).carve(graph.order(), true);
 }
 
 }  // namespace burin

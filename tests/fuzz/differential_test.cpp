@@ -6,7 +6,9 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <vector>
 
+#include "burin/tokenize.h"
 #include "tests/support/coverage.h"
 #include "tests/support/graph_fuzzer.h"
 #include "tests/support/graph_generator.h"
@@ -29,19 +31,42 @@ TEST(Differential, Attention) {
   GraphFuzzer("attention", generate_attention, coverage, kAttentions).run();
 }
 
-TEST(Differential, Reproducers) {
+std::string text_of(const std::filesystem::path& file) {
+  std::ifstream stream(file);
+  return std::string(std::istreambuf_iterator<char>(stream), {});
+}
+
+std::vector<std::filesystem::path> files_in(const std::string& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(BURIN_TEST_DIR) / "filetests" / folder))
+    if (entry.path().extension() == ".txt") files.push_back(entry.path());
+  EXPECT_FALSE(files.empty()) << "no file in " << folder;
+  return files;
+}
+
+void run_files(const std::string& folder) {
   Coverage coverage;
-  const std::filesystem::path folder = std::filesystem::path(BURIN_TEST_DIR) / "filetests" / "reproducers";
-  int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".txt") continue;
-    ++files;
-    std::ifstream stream(entry.path());
-    const std::string text((std::istreambuf_iterator<char>(stream)), {});
-    const bool attention = text.find("matmul") != std::string::npos;
-    GraphFuzzer(attention ? "attention" : "elementwise", nullptr, coverage, 0).run_file(entry.path());
+  for (const std::filesystem::path& file : files_in(folder)) {
+    const bool attention = text_of(file).find("matmul") != std::string::npos;
+    GraphFuzzer(attention ? "attention" : "elementwise", nullptr, coverage, 0).run_file(file);
   }
-  EXPECT_GT(files, 0) << "no reproducer in " << folder;
+}
+
+TEST(Differential, Reproducers) { run_files("reproducers"); }
+
+/// Kinds of element-wise groups as exporters write them.
+TEST(Differential, Groups) { run_files("groups"); }
+
+/// Each of them is one Subgraph, and nothing else is left; a comment says of which that is not so.
+TEST(Differential, GroupsAreCarved) {
+  for (const std::filesystem::path& file : files_in("groups")) {
+    const std::string text = text_of(file);
+    Graph graph = parse_graph(text);
+    canonicalize(graph);
+    const TokenizeReport report = tokenize(graph);
+    const bool whole = report.subgraphs.size() == 1 && graph.order().size() == 1;
+    EXPECT_EQ(whole, text.find("// in parts") == std::string::npos) << file << print(graph);
+  }
 }
 
 TEST(Differential, Product) {

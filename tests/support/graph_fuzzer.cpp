@@ -362,10 +362,12 @@ bool GraphFuzzer::check_run(const Compiled& compiled, const Subject& subject, co
         return false;
       }
     count_tails(s);
-    if (!random.chance(0.3)) return true;
+    // Rows of dense tensors of an element-wise group may be one longer row, which is added up in another order.
+    const bool depends_on_strides = kind_ == "elementwise";
+    if (!random.chance(0.3) || (depends_on_strides && how.strided)) return true;
     CallOptions other = how;
     other.workers = 1 + how.workers % 3;
-    other.strided = !how.strided;
+    if (!depends_on_strides) other.strided = !how.strided;
     if (!same_bits(actual, call(compiled, subject, s, other, random))) {
       fail(fmt::format("{}: other bits with {} workers, strided={}", what, other.workers, other.strided));
       return false;

@@ -21,7 +21,8 @@
 ///   BURIN_CASE=KIND:I   of that run one graph alone: attention:17, elementwise:3, product:5
 ///   BURIN_FUZZ_SCALE=X  multiplies the number of graphs
 ///
-/// Graphs that once failed are kept as text in tests/filetests/reproducers/. Lines in front of the graph:
+/// Graphs that once failed are kept as text in tests/filetests/reproducers/, kinds of element-wise groups in
+/// tests/filetests/groups/. Lines in front of the graph:
 ///
 ///   // symbols: B=1 S=17    shapes to run at, beside random ones; may be repeated
 ///   // rounding: 1e-4       what rounding may cost, as an absolute error (1e-5)

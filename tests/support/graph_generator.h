@@ -27,7 +27,7 @@ struct GeneratedGraph {
 
 /// MatMul -> element-wise chain -> Softmax -> chain -> MatMul, in the forms in which exporters write it.
 GeneratedGraph generate_attention(Random& random);
-/// Trees of element-wise operations, reductions over the last axis, and normalizations.
+/// Trees of element-wise operations, reductions and normalizations over any axes, and parts of the last axis.
 GeneratedGraph generate_elementwise(Random& random);
 /// A product of an activation with a constant weight, and element-wise operations behind it.
 GeneratedGraph generate_product(Random& random);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <set>
 
 #include "tests/support/generated_graph_builder.h"
 #include "tests/support/random_shapes.h"
@@ -39,10 +40,13 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     for (std::size_t d = 0; d < rank_; ++d) {
       const bool symbolic = random_.chance(0.6), last = d + 1 == rank_;
       const std::string symbol = d == 0 && rank_ > 2 ? "B" : "N" + std::to_string(d);
-      dims_.push_back(symbolic ? Expr::symbol(symbol) : Expr(last ? random_.pick(tail_sizes()) : random_.between(1, 5)));
+      dims_.push_back(symbolic ? Expr::symbol(symbol) : Expr(last ? last_size() : random_.between(1, 5)));
       if (last) feature("innermost", symbolic ? "dynamic" : "static");
     }
   }
+
+  /// Even at times, so that it has halves.
+  std::int64_t last_size() { return random_.chance(0.3) ? 2 * random_.between(1, 50) : random_.pick(tail_sizes()); }
 
   // ---- leaves ----
 
@@ -73,11 +77,12 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     Shape shape = shape_of(full);
     count_form(full);
     // A size that only the call tells to be 1 or not.
-    if (full.size() == rank_ && rank_ >= 2 && full[rank_ - 2] && dims_[rank_ - 2].as_symbol().value_or("").starts_with("N") &&
-        random_.chance(0.08)) {
-      shape[rank_ - 2] = Expr::symbol("P" + dims_[rank_ - 2].as_symbol()->substr(1));
-      feature("form", "one_at_call");
-      one_at_call_ = true;
+    for (std::size_t d = rank_ < 2 ? rank_ : rank_ - 2; d < rank_; ++d) {
+      if (full.size() != rank_ || !full[d] || whole_.contains(d) || !dims_[d].as_symbol().value_or("").starts_with("N") || !random_.chance(0.05))
+        continue;
+      shape[d] = Expr::symbol("P" + dims_[d].as_symbol()->substr(1));
+      feature("form", d + 1 == rank_ ? "last_one_at_call" : "one_at_call");
+      one_at_call_.insert(d);
     }
     Item item;
     item.full = full;
@@ -166,13 +171,14 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
 
   bool try_step() {
     const double draw = random_.real(0, 1);
-    if (draw < 0.33) return try_unary();
-    if (draw < 0.66) return try_binary();
-    if (draw < 0.72) return try_compare();
-    if (draw < 0.77) return try_logical();
-    if (draw < 0.83) return try_where();
-    if (draw < 0.92) return try_reduce();
-    return try_normalize();
+    if (draw < 0.3) return try_unary();
+    if (draw < 0.6) return try_binary();
+    if (draw < 0.66) return try_compare();
+    if (draw < 0.71) return try_logical();
+    if (draw < 0.77) return try_where();
+    if (draw < 0.85) return try_reduce();
+    if (draw < 0.93) return try_normalize();
+    return try_pieces();
   }
 
   bool try_unary() {
@@ -207,7 +213,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     const std::size_t j = random_.chance(0.2) ? add_leaf({}) : pick_item(Precision::f32);
     const auto op = random_.pick({OpKind::Add, OpKind::Sub, OpKind::Mul, OpKind::Div, OpKind::Min, OpKind::Max, OpKind::PRelu});
     // PRelu broadcasts its slope to x, not the other way round.
-    if (op == OpKind::PRelu && (one_at_call_ || joined({i, j}) != items_[i].full)) return false;
+    if (op == OpKind::PRelu && (!one_at_call_.empty() || joined({i, j}) != items_[i].full)) return false;
     const std::optional<Known> v = binary(op, items_[i].value, items_[j].value);
     if (!v) return false;
     add(*v, {i, j});
@@ -258,28 +264,51 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     return true;
   }
 
-  /// An item with elements along the last axis.
-  std::optional<std::size_t> pick_rows() {
+  /// Of the graph's dimensions, which one an item calls `d`.
+  std::size_t dimension(const Item& item, std::size_t d) const { return rank_ - item.full.size() + d; }
+
+  /// An item and one of its axes, with elements along it in all that is broadcast with it; mostly the last one.
+  std::optional<std::pair<std::size_t, std::size_t>> pick_axis() {
     const std::size_t i = pick_item(Precision::f32);
-    if (items_[i].full.empty() || !items_[i].full.back()) return std::nullopt;
-    return i;
+    const Item& item = items_[i];
+    if (item.full.empty()) return std::nullopt;
+    const std::size_t last = item.full.size() - 1;
+    const std::size_t axis = random_.chance(0.6) ? last : static_cast<std::size_t>(random_.below(static_cast<std::int64_t>(item.full.size())));
+    if (!may_be_folded(item, axis)) return std::nullopt;
+    whole_.insert(dimension(item, axis));
+    feature("folded", axis == last ? "last" : axis == 0 ? "first" : "middle");
+    return std::pair{i, axis};
+  }
+
+  /// (Nothing is folded out of no elements.)
+  bool may_be_folded(const Item& item, std::size_t axis) const {
+    const std::size_t d = dimension(item, axis);
+    return item.full[axis] && !one_at_call_.contains(d) && !dims_[d].as_symbol().value_or("").starts_with("B");
   }
 
   bool try_reduce() {
-    const auto picked = pick_rows();
+    const auto picked = pick_axis();
     if (!picked) return false;
-    const std::size_t i = *picked;
+    const auto [i, axis] = *picked;
     const Known x = items_[i].value;
-    const auto last = static_cast<std::int64_t>(items_[i].full.size()) - 1;
-    const auto op = random_.pick({OpKind::ReduceSum, OpKind::ReduceMean, OpKind::ReduceMax, OpKind::ReduceMin});
-    const Attributes attributes = {{"axes", std::vector<std::int64_t>{last}}, {"keepdims", std::int64_t{1}}};
-    const bool sum = op == OpKind::ReduceSum;
-    Known v = apply(op, {x.id}, sum ? std::min(x.low, x.low * 150) : x.low, sum ? std::max(x.high, x.high * 150) : x.high, 0, attributes);
-    v.error = x.error * (sum ? 15 : 1) + kEpsilon * x.magnitude() * (sum ? 40 : 2);
+    auto op = random_.pick({OpKind::ReduceSum, OpKind::ReduceMean, OpKind::ReduceMax, OpKind::ReduceMin, OpKind::ReduceL2});
+    std::vector<std::int64_t> axes = {static_cast<std::int64_t>(axis)};
+    const std::size_t next = axis + 1;
+    if (op != OpKind::ReduceSum && next < items_[i].full.size() && may_be_folded(items_[i], next) && random_.chance(0.5)) {
+      axes.push_back(static_cast<std::int64_t>(next));
+      whole_.insert(dimension(items_[i], next));
+      feature("folded", "two");
+    }
+    if (op == OpKind::ReduceL2 && (axes.size() > 1 || x.error > 1e-5)) op = OpKind::ReduceMean;
+    const Attributes attributes = {{"axes", axes}, {"keepdims", std::int64_t{1}}};
+    const bool sum = op == OpKind::ReduceSum, norm = op == OpKind::ReduceL2;
+    const double low = sum ? std::min(x.low, x.low * 150) : norm ? 0 : x.low;
+    Known v = apply(op, {x.id}, low, sum ? std::max(x.high, x.high * 150) : norm ? 13 * x.magnitude() : x.high, 0, attributes);
+    v.error = x.error * (sum || norm ? 15 : 1) + kEpsilon * x.magnitude() * (sum || norm ? 40 : 4);
     v.exact = x.exact && (op == OpKind::ReduceMax || op == OpKind::ReduceMin);
     if (v.exact) v.error = 0;
     add(v, {i});
-    items_.back().full.back() = false;
+    for (const std::int64_t a : axes) items_.back().full[static_cast<std::size_t>(a)] = false;
     if (random_.chance(0.5)) {  // back to the rows
       const std::size_t r = items_.size() - 1;
       if (const auto w = binary(random_.pick({OpKind::Sub, OpKind::Add, OpKind::Mul, OpKind::Max}), x, v)) add(*w, {i, r});
@@ -294,34 +323,121 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   }
 
   bool try_normalize() {
-    const auto picked = pick_rows();
+    const auto picked = pick_axis();
     if (!picked) return false;
-    const std::size_t i = *picked;
+    const auto [i, axis] = *picked;
     const Known x = items_[i].value;
-    const auto last = static_cast<std::int64_t>(items_[i].full.size()) - 1;
-    const std::int64_t draw = random_.below(4);
+    const std::int64_t draw = items_[i].full.size() > 2 && random_.chance(0.3) ? 4 : random_.below(4);
     // Rows of equal elements: what is left of them behind the mean is its rounding.
-    const double epsilon = draw == 2 ? random_.pick({1e-4, 1e-3, 0.1}) : random_.pick({1e-5, 1e-3, 0.1});
-    const double error = (x.error + (draw == 2 ? 12 : 1) * kEpsilon * x.magnitude()) / std::sqrt(epsilon);
+    const bool centres = draw == 2 || draw == 4;
+    const double epsilon = centres ? random_.pick({1e-4, 1e-3, 0.1}) : random_.pick({1e-5, 1e-3, 0.1});
+    const double error = (x.error + (centres ? 12 : 1) * kEpsilon * x.magnitude()) / std::sqrt(epsilon);
+    const auto from = static_cast<std::int64_t>(axis);
     if (draw == 0) {
-      add(apply(OpKind::Softmax, {x.id}, 0, 1, 2 * x.error, {{"axis", last}}), {i});
+      add(apply(OpKind::Softmax, {x.id}, 0, 1, 2 * x.error, {{"axis", from}}), {i});
       return true;
     }
     if (draw == 1) {
       const double m = 2 * x.magnitude() + 6;
-      add(apply(OpKind::LogSoftmax, {x.id}, -m, 0, 2 * x.error + kEpsilon * m, {{"axis", last}}), {i});
+      add(apply(OpKind::LogSoftmax, {x.id}, -m, 0, 2 * x.error + kEpsilon * m, {{"axis", from}}), {i});
       return true;
     }
     if (error > 1e-3) return false;
-    const double m = draw == 2 ? 24 : 12;  // (x - mean) / deviation is at most sqrt(n)
-    const ValueId scale = input("x", {dims_.back()}).id;
-    if (draw == 2) {
-      std::vector<ValueId> in = {x.id, scale};
-      if (random_.chance(0.7)) in.push_back(input("x", {dims_.back()}).id);
-      add(apply(OpKind::LayerNormalization, in, -m - 2, m + 2, 2 * error, {{"axis", last}, {"epsilon", epsilon}}), {i});
-    } else {
-      add(apply(OpKind::RMSNormalization, {x.id, scale}, -2 * m, 2 * m, 2 * error, {{"axis", last}, {"epsilon", epsilon}}), {i});
+    if (draw == 4) return channel_norm(i, epsilon, error);
+    return norm_from(i, axis, draw == 2, epsilon, error);
+  }
+
+  /// A layer or RMS normalisation of all axes from this one on.
+  bool norm_from(std::size_t i, std::size_t axis, bool centres, double epsilon, double error) {
+    const Known x = items_[i].value;
+    Shape shape;
+    for (std::size_t d = axis; d < items_[i].full.size(); ++d) {
+      if (!may_be_folded(items_[i], d)) return false;
+      whole_.insert(dimension(items_[i], d));
+      shape.push_back(dims_[dimension(items_[i], d)]);
     }
+    const double m = std::sqrt(shape.size() > 1 ? 20000 : 145);  // (x - mean) / deviation is at most sqrt(n)
+    std::vector<ValueId> in = {x.id, input("x", shape).id};
+    const Attributes attributes = {{"axis", static_cast<std::int64_t>(axis)}, {"epsilon", epsilon}};
+    if (centres && random_.chance(0.7)) in.push_back(input("x", shape).id);
+    add(apply(centres ? OpKind::LayerNormalization : OpKind::RMSNormalization, in, -2 * m - 2, 2 * m + 2, 2 * error, attributes), {i});
+    return true;
+  }
+
+  /// [N, C, ...]: over what follows, for each channel or group of channels.
+  bool channel_norm(std::size_t i, double epsilon, double error) {
+    const Item item = items_[i];
+    if (item.full.size() < 3 || !item.full[0]) return false;
+    for (std::size_t d = 1; d < item.full.size(); ++d)
+      if (!may_be_folded(item, d)) return false;
+    for (std::size_t d = 1; d < item.full.size(); ++d) whole_.insert(dimension(item, d));
+    const Expr channels = dims_[dimension(item, 1)];
+    const auto count = channels.as_constant();
+    const bool grouped = count && random_.chance(0.6);
+    const std::int64_t groups = grouped ? (*count % 2 == 0 && random_.chance(0.5) ? *count / 2 : random_.chance(0.5) ? 1 : *count) : 1;
+    Attributes attributes = {{"epsilon", epsilon}};
+    if (grouped) attributes["num_groups"] = groups;
+    const ValueId scale = input("x", {channels}).id, bias = input("x", {channels}).id;
+    const double m = 2 * std::sqrt(20000) + 2;
+    add(apply(grouped ? OpKind::GroupNormalization : OpKind::InstanceNormalization, {items_[i].value.id, scale, bias}, -m, m, 4 * error, attributes), {i});
+    return true;
+  }
+
+  // ---- parts of the last dimension ----
+
+  ValueId integers(const std::vector<std::int64_t>& numbers) {
+    Tensor t = Tensor::zeros(Precision::i64, {static_cast<std::int64_t>(numbers.size())});
+    for (std::size_t i = 0; i < numbers.size(); ++i) t.set_int(static_cast<std::int64_t>(i), numbers[i]);
+    return graph().add_constant("", t);
+  }
+
+  /// Both halves of the last dimension; or the elements at even and at odd places.
+  std::pair<ValueId, ValueId> halves(ValueId x, std::int64_t axis, std::int64_t size) {
+    const auto slice = [&](std::int64_t begin, std::int64_t end, std::int64_t step) {
+      return graph().add_op(OpKind::Slice, "", {x, integers({begin}), integers({end}), integers({axis}), integers({step})});
+    };
+    if (pieces_ == "interleaved") return {slice(0, size, 2), slice(1, size, 2)};
+    if (random_.chance(0.5)) return {slice(0, size / 2, 1), slice(size / 2, random_.chance(0.5) ? size : INT64_MAX, 1)};
+    const NodeId split = graph().add_node(OpKind::Split, "", {x}, {{"axis", axis}}, 2);
+    return {graph().node(split).outputs[0], graph().node(split).outputs[1]};
+  }
+
+  ValueId joined_halves(ValueId first, ValueId second, std::int64_t axis) {
+    if (pieces_ != "interleaved") return graph().add_op(OpKind::Concat, "", {first, second}, {{"axis", axis}});
+    const std::vector<std::int64_t> stacked = {axis + 1};
+    for (ValueId* v : {&first, &second}) *v = graph().add_op(OpKind::Unsqueeze, "", {*v}, {{"axes", stacked}});
+    const ValueId pairs = graph().add_op(OpKind::Concat, "", {first, second}, {{"axis", axis + 1}});
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(axis) + 1, 0);
+    shape.back() = *dims_.back().as_constant();
+    return graph().add_op(OpKind::Reshape, "", {pairs, integers(shape)});
+  }
+
+  /// What RoPE does to its operand, or a gate and its value.
+  bool try_pieces() {
+    const std::size_t i = pick_item(Precision::f32);
+    const Item item = items_[i];
+    if (item.full.empty() || !item.full.back() || one_at_call_.contains(rank_ - 1)) return false;
+    const auto size = dims_.back().as_constant();
+    if (!size || *size % 2 != 0) return false;
+    if (pieces_.empty()) pieces_ = random_.chance(0.5) ? "halves" : "interleaved";
+    whole_.insert(rank_ - 1);
+    const auto axis = static_cast<std::int64_t>(item.full.size()) - 1;
+    const auto [first, second] = halves(item.value.id, axis, *size);
+    Known a = item.value, b = item.value;
+    a.id = first, b.id = second;
+    items_[i].used = true;
+    if (random_.chance(0.3)) {
+      feature("pieces", pieces_ + "_gate");
+      const auto gate = *unary(random_.pick({OpKind::Silu, OpKind::Gelu, OpKind::Sigmoid}), a);
+      extra_outputs_.push_back(*binary(OpKind::Mul, gate, b));
+      return true;
+    }
+    feature("pieces", pieces_);
+    const Known minus = *unary(OpKind::Neg, b);
+    Known rotated = item.value;
+    rotated.low = -item.value.magnitude(), rotated.high = item.value.magnitude();
+    rotated.id = joined_halves(minus.id, first, axis);
+    add(rotated, {i});
     return true;
   }
 
@@ -334,7 +450,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
       if (item.leaf || (item.used && !inner)) continue;
       output(item.value);
       boolean |= item.precision == Precision::boolean;
-      reduced |= !item.full.empty() && !item.full.back();
+      reduced |= std::find(item.full.begin(), item.full.end(), false) != item.full.end();
     }
     for (const Known& v : extra_outputs_) output(v);
     feature("outputs", graph().outputs.size() == 1 ? "one" : graph().outputs.size() < 4 ? "few" : "many");
@@ -343,7 +459,9 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   }
 
   std::size_t rank_ = 1;
-  bool one_at_call_ = false;  ///< an input may have one element in a dimension where others have more
+  std::set<std::size_t> one_at_call_;  ///< dimensions in which an input may have one element where others have more
+  std::set<std::size_t> whole_;        ///< dimensions in which that must not be: what is folded or taken apart
+  std::string pieces_;                 ///< how the last dimension is taken apart: one way in a graph
   Shape dims_;
   std::vector<Item> items_;
   std::vector<Known> extra_outputs_;
@@ -356,7 +474,9 @@ GeneratedGraph generate_elementwise(Random& random) { return ElementwiseGenerato
 void declare_elementwise_features(Coverage& coverage) {
   coverage.declare("rank", {"1", "2", "3", "4"});
   coverage.declare("innermost", {"static", "dynamic"});
-  coverage.declare("form", {"scalar", "full", "missing_outer", "ones", "outer_one", "inner_one", "one_at_call"});
+  coverage.declare("form", {"scalar", "full", "missing_outer", "ones", "outer_one", "inner_one", "one_at_call", "last_one_at_call"});
+  coverage.declare("folded", {"last", "middle", "first", "two"});
+  coverage.declare("pieces", {"halves", "halves_gate", "interleaved", "interleaved_gate"});
   coverage.declare("leaf", {"input", "constant_scalar", "constant_tensor"});
   coverage.declare("nodes", {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"});
   coverage.declare("outputs", {"one", "few", "many", "boolean", "reduced"});
@@ -365,8 +485,8 @@ void declare_elementwise_features(Coverage& coverage) {
                           "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "hard_sigmoid", "hard_swish", "floor", "ceil",
                           "round", "sign", "sin", "cos", "not", "is_nan", "cast", "add", "sub", "mul", "div", "pow", "min", "max",
                           "prelu", "and", "or", "xor", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip",
-                          "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "softmax", "log_softmax", "layer_norm",
-                          "rms_norm"});
+                          "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_l2", "softmax", "log_softmax", "layer_norm",
+                          "rms_norm", "group_norm", "instance_norm"});
 }
 
 }  // namespace burin::testing

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "burin/graph.h"
+
+namespace burin {
+
+/// Movement that an element-wise group takes in, because its loads and stores do it for nothing (graph/pieces.h):
+///
+/// - the Slices or the Split that take a last dimension apart in equal pieces, or in elements that take turns (RoPE,
+///   GeGLU, SwiGLU);
+/// - the Concat that puts such pieces together, also of elements that are stacked on a new last axis, with the Unsqueezes
+///   in front and the Reshape behind;
+/// - Transposes that leave the last axis where it is: strides of a load or a store;
+/// - Reshapes in front of and behind a normalisation that name groups of channels (GroupNorm as exporters write it).
+/// `users`: graph.users().
+bool is_movement_of_group(const Graph& graph, const Node& node, const std::vector<std::vector<NodeId>>& users);
+
+/// Why the body of a group is no one loop over shared axes whose innermost one lies in the lanes; nothing if it is.
+std::optional<std::string> why_not_one_space(Graph body);
+
+}  // namespace burin
