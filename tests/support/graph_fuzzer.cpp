@@ -166,13 +166,15 @@ Graph around(const Graph& body) {
 
 bool belongs_into_attention(OpKind op) { return op == OpKind::MatMul || op == OpKind::Softmax; }
 
-/// A whole model with all of it carved that `carved_as` asks for.
-Graph carved(const Graph& model, const std::string& carved_as) {
+/// A whole model with all of it carved that `carved_as` asks for; what is left of it at times, too.
+Graph carved(const Graph& model, const std::string& carved_as, Random& random) {
   Graph graph = model;
   canonicalize(graph);
-  const TokenizeReport report =
-      tokenize(graph, {.attention = carved_as == "sdpa", .products = false, .elementwise = carved_as == "elementwise"});
-  for (const Rejection& left : report.rejected) throw Error("not carved: " + left.reason);
+  TokenizeOptions options{.attention = carved_as == "sdpa", .products = false, .elementwise = carved_as == "elementwise"};
+  if (random.chance(0.3)) options = {};
+  const TokenizeReport report = tokenize(graph, options);
+  for (const Rejection& left : report.rejected)
+    if (carved_as != "sdpa" || !options.elementwise) throw Error("not carved: " + left.reason);
   if (report.subgraphs.empty()) throw Error("not carved, and no reason is given");
   for (const NodeId id : graph.order())
     if (carved_as == "sdpa" && belongs_into_attention(graph.node(id).op))
@@ -234,7 +236,7 @@ void GraphFuzzer::run_file(const std::filesystem::path& file) {
     for (std::uint64_t seed = 1; seed <= 8; ++seed) {
       Random random(seed);
       check_graph(g, random, given);
-      check_linear(subject_of(g), g, random);
+      check_linear(subject_of(g, random), g, random);
     }
   } catch (const std::exception& e) {
     fail(fmt::format("error: {}", e.what()));
@@ -270,8 +272,9 @@ void GraphFuzzer::fail(const std::string& what) {
   ADD_FAILURE() << what << "\n" << replay_ << "\n" << text_;
 }
 
-GraphFuzzer::Subject GraphFuzzer::subject_of(const GeneratedGraph& generated) {
-  return {generated.carved_as.empty() ? around(generated.graph) : carved(generated.graph, generated.carved_as), generated.rounding};
+GraphFuzzer::Subject GraphFuzzer::subject_of(const GeneratedGraph& generated, Random& random) {
+  return {generated.carved_as.empty() ? around(generated.graph) : carved(generated.graph, generated.carved_as, random),
+          generated.rounding};
 }
 
 void GraphFuzzer::check_graph(const GeneratedGraph& generated, Random& random, const std::vector<Symbols>& given) {
@@ -284,7 +287,7 @@ void GraphFuzzer::check_graph(const GeneratedGraph& generated, Random& random, c
     s.expected = interpret(generated.graph, s.inputs, s.symbols);
     shapes.push_back(std::move(s));
   }
-  const Subject subject = subject_of(generated);
+  const Subject subject = subject_of(generated, random);
   for (const Isa isa : instruction_sets_) check_kernels(subject, shapes, isa, random);
   if (random.chance(0.1)) check_linear(subject, generated, random);
 }
