@@ -169,7 +169,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
     if (group_ > 1) {
       ways = {"expand", "tile", "concat", "stack", "five"};
       if (kv_heads_.is_constant()) ways.insert(ways.end(), {"gather_elements", "gather_whole"});
-      if (kv_heads_ == Expr(1)) ways.emplace_back("broadcast");
+      if (kv_heads_ == Expr(1)) ways.insert(ways.end(), 3, "broadcast");
     }
     repeat_ = feature_of("repeat", ways);
     feature("heads", group_ == 1 ? "plain" : kv_heads_ == Expr(1) ? "multi_query" : kv_heads_.is_constant() ? "grouped" : "grouped_symbolic");
@@ -570,7 +570,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
   Known probability_chain(Known x) {
     const std::int64_t length = random_.chance(0.6) ? 0 : random_.between(1, 3);
     feature("probability_chain", std::to_string(length));
-    for (std::int64_t i = 0; i < length; ++i) switch (random_.below(8)) {
+    for (std::int64_t i = 0; i < length; ++i) switch (random_.below(7)) {
         case 0: x = *binary(OpKind::Mul, x, random_scalar(0.5, 2)); break;
         case 1: x = *binary(OpKind::Mul, x, input("unit", random_.chance(0.5) ? with(ones_but_heads(), 1, keys_) : Shape{keys_})); break;
         case 2: {
@@ -582,13 +582,12 @@ class AttentionGenerator : GeneratedGraphBuilder {
         case 3: x = without_nan(x); break;
         case 4: x = clip(x, 0.001, 0.7); break;
         case 5: x = *binary(OpKind::Add, x, random_scalar(0, 0.01)); break;
-        case 6:  // the mask of the scores once more
-          if (row_mask_ == kNone) break;
-          feature("mask_again", "yes");
-          x = apply(OpKind::Where, {row_mask_, x.id, scalar(0).id}, std::min(x.low, 0.0), std::max(x.high, 0.0), x.error);
-          break;
         default: x = *unary(OpKind::Relu, x); break;
       }
+    if (row_mask_ != kNone && random_.chance(0.4)) {  // the mask of the scores once more
+      feature("mask_again", "yes");
+      x = apply(OpKind::Where, {row_mask_, x.id, scalar(0).id}, std::min(x.low, 0.0), std::max(x.high, 0.0), x.error);
+    }
     return x;
   }
 
