@@ -359,7 +359,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
     if (masked) feature("mask_kind", "none");
     const std::int64_t length = random_.between(1, 6);
     feature("chain", std::to_string(length));
-    views_ = feature_of("views", {"none", "none", "merge", "unsqueeze", "transpose"});
+    views_ = feature_of("views", {"none", "none", "none", "merge", "unsqueeze", "transpose", "rows"});
     const std::int64_t moved_at = views_ == "none" ? -1 : random_.below(length);
     for (std::int64_t i = 0; i < length; ++i) {
       if (!scaled && (random_.chance(0.6) || i + 1 == length)) {
@@ -395,14 +395,20 @@ class AttentionGenerator : GeneratedGraphBuilder {
       merged.insert(merged.end(), before.begin() + 2, before.end());
       return reshape(score_op_alone(reshape(x, merged)), before);
     }
+    if (way == "rows") {  // a softmax of old opsets is one of matrices
+      Expr rows = 1;
+      for (std::size_t d = 0; d + 1 < before.size(); ++d) rows *= before[d];
+      return reshape(score_op_alone(reshape(x, {rows, before.back()})), before);
+    }
     if (way == "unsqueeze") {
       const std::int64_t at = random_.below(n - 1);
       return moved(score_op_alone(unsqueeze(x, at)), OpKind::Squeeze, {}, {{"axes", std::vector<std::int64_t>{at}}});
     }
     return matrix_transposed(score_op_alone(matrix_transposed(x)));
   }
+  /// (Behind a mask the lowest float stays what it is: the maximum of a row of such is a number of f32.)
   Known score_op_alone(const Known& x) {
-    return random_.chance(0.5) ? *binary(OpKind::Mul, x, random_scalar(0.5, 1)) : clip(x, -5, 6);
+    return !extreme_ && random_.chance(0.5) ? *binary(OpKind::Mul, x, random_scalar(0.5, 1)) : clip(x, -5, 6);
   }
 
   Shape mask_shape() const {
@@ -549,6 +555,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
 
   Known softmax(const Known& x) {
     std::vector<std::string> ways = {"op", "op", "op", "op", "op", "spelled", "squeezed", "reciprocal", "minus_maximum"};
+    if (!extreme_) ways.emplace_back("minus_mean");
     if (keys_ == Expr(1)) ways = {"op"};  // there is nothing to reduce
     if (x.magnitude() < kMostWithoutMaximum && keys_ != Expr(1)) ways.insert(ways.end(), {"no_maximum", "no_maximum"});
     const std::string way = feature_of("softmax", ways);
@@ -558,8 +565,9 @@ class AttentionGenerator : GeneratedGraphBuilder {
       if (way != "squeezed") return op(kind, {value}, {{"axes", last}});
       return op(OpKind::Unsqueeze, {op(kind, {value}, {{"axes", last}, {"keepdims", std::int64_t{0}}})}, {{"axes", last}});
     };
-    const ValueId shifted = way == "no_maximum" ? x.id : op(OpKind::Sub, {x.id, reduced(OpKind::ReduceMax, x.id)});
-    if (way == "minus_maximum") return normalized(op(OpKind::Softmax, {shifted}, {{"axis", last.front()}}), x);
+    const ValueId shifted =
+        way == "no_maximum" ? x.id : op(OpKind::Sub, {x.id, reduced(way == "minus_mean" ? OpKind::ReduceMean : OpKind::ReduceMax, x.id)});
+    if (way == "minus_maximum" || way == "minus_mean") return normalized(op(OpKind::Softmax, {shifted}, {{"axis", last.front()}}), x);
     const ValueId exponentials = op(OpKind::Exp, {shifted});
     const ValueId sum = reduced(OpKind::ReduceSum, exponentials);
     if (way == "reciprocal") return normalized(op(OpKind::Mul, {exponentials, op(OpKind::Reciprocal, {sum})}), x);
@@ -672,8 +680,8 @@ void declare_attention_features(Coverage& coverage) {
   coverage.declare("layout_out", {"plain", "permuted", "rows_first", "merged"});
   coverage.declare("scores", {"plain", "transposed"});
   coverage.declare("result", {"plain", "transposed"});
-  coverage.declare("views", {"none", "merge", "unsqueeze", "transpose"});
-  coverage.declare("softmax", {"op", "spelled", "squeezed", "reciprocal", "minus_maximum", "no_maximum"});
+  coverage.declare("views", {"none", "merge", "unsqueeze", "transpose", "rows"});
+  coverage.declare("softmax", {"op", "spelled", "squeezed", "reciprocal", "minus_maximum", "minus_mean", "no_maximum"});
   coverage.declare("chain", {"1", "2", "3", "4", "5", "6"});
   coverage.declare("probability_chain", {"0", "1", "2", "3"});
   for (const char* axis : {"ops_q", "ops_k", "ops_v", "ops_out"}) coverage.declare(axis, {"0", "1", "2", "3"});
