@@ -39,6 +39,8 @@ class AttentionBuilder {
   using Groups = std::vector<AxisView::Group>;
 
   const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
+  /// One element, of no more dimensions than values of the body have: it enters as it is.
+  bool is_number(ValueId value) const { return has_one_element(graph_, value) && shape(value).size() <= layout_.axes(); }
   ValueId scores() const { return graph_.node(match_.query_key).outputs[0]; }
   ValueId result() const { return graph_.node(match_.probability_value).outputs[0]; }
 
@@ -178,7 +180,7 @@ class AttentionBuilder {
         const ValueId source = node.inputs[input];
         if (input == through || source == kNone) continue;
         Other other{input, source, std::nullopt};
-        if (!has_one_element(graph_, source)) {
+        if (!is_number(source)) {
           other.view = AxisView(shape(source), graph_.facts);
           AttentionOperand rest{operand.value, {operand.chain.begin() + static_cast<std::ptrdiff_t>(i) + 1, operand.chain.end()}};
           if (!other.view->expand(shape(node.outputs[0])) || !apply_views(rest, *other.view) || !lifting.apply(*other.view) ||
@@ -211,7 +213,7 @@ class AttentionBuilder {
 
   /// Another value that an element-wise node reads: a mask, a bias, a number. `groups`: of the node's result.
   ValueId import_other(ValueId value, const Groups& groups) {
-    if (has_one_element(graph_, value)) return carver_.import(value);
+    if (is_number(value)) return carver_.import(value);
     if (const auto mask = match_position_mask(graph_, value); mask && can_import(*mask, groups))
       return import_mask(*mask, groups);
     if (const auto seen = see({value, {}}, groups)) return carver_.import(seen->source, seen->view);
@@ -252,7 +254,7 @@ class AttentionBuilder {
   bool can_import(const PositionMask& mask, const Groups& groups) const {
     if (mask.triangle) return true;
     if (mask.is_leaf()) try {
-        return has_one_element(graph_, mask.value) || see_leaf(mask, groups);
+        return is_number(mask.value) || see_leaf(mask, groups);
       } catch (const Refusal&) {
         return false;
       }
@@ -263,7 +265,7 @@ class AttentionBuilder {
   ValueId import_mask(const PositionMask& mask, const Groups& groups) {
     if (mask.triangle) return make_triangle(*mask.triangle, graph_.value(mask.value));
     if (mask.is_leaf()) {
-      if (has_one_element(graph_, mask.value)) return carver_.import(mask.value);
+      if (is_number(mask.value)) return carver_.import(mask.value);
       const auto seen = see_leaf(mask, groups);
       return carver_.import(seen->source, seen->view);
     }
@@ -408,7 +410,7 @@ class AttentionBuilder {
       const ValueId source = node.inputs[input];
       if (source == chain || source == kNone) continue;
       Other other{input, source, std::nullopt};
-      if (!has_one_element(graph_, source)) {
+      if (!is_number(source)) {
         const auto seen = see({source, {}}, groups);
         if (!seen) return std::nullopt;
         other.source = seen->source;

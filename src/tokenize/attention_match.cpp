@@ -251,10 +251,10 @@ bool depends_on(const Graph& graph, ValueId value, NodeId node) {
 
 bool is_activation_matmul(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
-  return node.op == OpKind::MatMul &&
-         std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-           return !graph.is_constant(input) && graph.value(input).shape.size() >= 2;
-         });
+  if (node.op != OpKind::MatMul) return false;
+  const Value &left = graph.value(node.inputs[0]), &right = graph.value(node.inputs[1]);
+  const bool is_projection = right.constant && (left.constant || right.shape.size() == 2);
+  return left.shape.size() >= 2 && right.shape.size() >= 2 && !is_projection;
 }
 
 bool is_attention_softmax(const Graph& graph, NodeId id) {

@@ -28,7 +28,8 @@ struct AttentionMatch {
   std::vector<NodeId> behind;      ///< views and element-wise operations, each the only reader of the one before
 };
 
-/// A MatMul of two values that both are computed by the model (not a projection by a weight).
+/// A MatMul of two values that the model computes, one of which may also be learned (such as the queries of a pooling); not
+/// a projection by a weight.
 bool is_activation_matmul(const Graph& graph, NodeId node);
 /// A Softmax, or the sum of exponentials in one that is spelled out without a maximum, between two such MatMuls,
 /// whatever else is on the way.

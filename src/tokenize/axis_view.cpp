@@ -91,7 +91,7 @@ bool AxisView::reshape(const Shape& to) {
       if (next < axes.size() && axes[next].size == Expr(1)) group.push_back(axes[next++]);
     } else {
       while (next < axes.size() && !equal(size, to[d])) {
-        if (group.empty() && axes[next].size != Expr(1) && !equal(axes[next].size, to[d]))
+        if (size == Expr(1) && axes[next].size != Expr(1) && !equal(axes[next].size, to[d]))
           (void)split(axes, next, groups, to,
                       d);  // where it fails, the axis may be one of several of this dimension
         size *= axes[next].size;

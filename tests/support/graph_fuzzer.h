@@ -59,7 +59,7 @@ class GraphFuzzer {
   void expect_refusal(const Graph& graph, const std::string& words);
   void fail(const std::string& what);
 
-  Subject subject_of(const GeneratedGraph& generated);
+  Subject subject_of(const GeneratedGraph& generated, Random& random);
   void check_graph(const GeneratedGraph& generated, Random& random, const std::vector<Symbols>& given = {});
   void check_kernels(const Subject& subject, const std::vector<Shaped>& shapes, Isa isa, Random& random);
   void draw_schedule(CompileOptions& options, Random& random) const;

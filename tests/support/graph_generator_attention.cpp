@@ -33,14 +33,15 @@ class AttentionGenerator : GeneratedGraphBuilder {
   GeneratedGraph run() {
     choose_dimensions();
     choose_batches();
-    Known q = operand("q", query_batch_, queries_, head_size_), k = operand("k", key_batch_, keys_, head_size_),
-          v = operand("v", value_batch_, keys_, value_size_);
+    choose_batching();
+    Known q = merged(operand("q", query_batch_, queries_, head_size_)), k = merged(operand("k", key_batch_, keys_, head_size_)),
+          v = merged(operand("v", value_batch_, keys_, value_size_));
     choose_scale();
     if (scale_ == "on_query" || scale_ == "on_both") q = scaled(q);
     if (scale_ == "on_key" || scale_ == "on_both") k = scaled(k);
     k = repeated(k);
     v = repeated(v);
-    Known x = scores(q, k);
+    Known x = split(scores(q, k));
     const std::string outputs =
         feature_of("outputs", {"one", "one", "one", "one", "one", "one", "probabilities", "scores", "reduced", "all"});
     if (outputs == "scores" || outputs == "all") output(x);
@@ -49,7 +50,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
     x = probability_chain(x);
     if (outputs == "probabilities" || outputs == "all") output(x);
     if (outputs == "reduced") output(apply(OpKind::ReduceMax, {x.id}, x.low, x.high, x.error, {{"axes", std::vector<std::int64_t>{last_axis(x)}}}));
-    Known y = weighted(x, v);
+    Known y = split(weighted(batching_ == "flat" ? merged(x) : x, v));
     y.low = -2 * std::max(x.magnitude(), 1e-3) * 4 * std::max(v.magnitude(), 1.0), y.high = -y.low;
     output(output_chain(y));
     return finish();
@@ -66,7 +67,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
 
   std::int64_t rank() const { return static_cast<std::int64_t>(batch_.size()) + 2; }
   std::int64_t last_axis(const Known& x) { return static_cast<std::int64_t>(shape(x).size()) - 1; }
-  const Shape& shape(const Known& x) { return graph().value(x.id).shape; }
+  Shape shape(const Known& x) { return graph().value(x.id).shape; }
 
   ValueId op(OpKind kind, std::vector<ValueId> in, Attributes attributes = {}) {
     return graph().add_op(kind, "", std::move(in), std::move(attributes));
@@ -168,7 +169,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
     if (group_ > 1) {
       ways = {"expand", "tile", "concat", "stack", "five"};
       if (kv_heads_.is_constant()) ways.insert(ways.end(), {"gather_elements", "gather_whole"});
-      if (kv_heads_ == Expr(1)) ways.emplace_back("broadcast");
+      if (kv_heads_ == Expr(1)) ways.insert(ways.end(), 3, "broadcast");
     }
     repeat_ = feature_of("repeat", ways);
     feature("heads", group_ == 1 ? "plain" : kv_heads_ == Expr(1) ? "multi_query" : kv_heads_.is_constant() ? "grouped" : "grouped_symbolic");
@@ -195,6 +196,28 @@ class AttentionGenerator : GeneratedGraphBuilder {
     if (broadcast_ == "lower_rank") for (Shape* batch : {&key_batch_, &value_batch_}) batch->erase(batch->begin(), batch->begin() + static_cast<std::ptrdiff_t>(outer) + 1);
   }
 
+  /// The products may have heads as part of one batch dimension, or windows of images; operands have them apart.
+  void choose_batching() {
+    std::vector<std::string> ways = {"plain"};
+    if (has_batch_ && !has_outer_ && repeat_ == "none" && broadcast_ == "none") ways = {"plain", "plain", "flat", "windows", "windows"};
+    batching_ = feature_of("batching", ways);
+    if (batching_ == "flat") merged_batch_ = {main_batch_ * heads_};
+    if (batching_ != "windows") return;
+    const Expr windows = random_.between(2, 3);
+    query_batch_ = key_batch_ = value_batch_ = {main_batch_, windows, heads_};
+    merged_batch_ = batch_ = {main_batch_ * windows, heads_};
+  }
+  Known merged(const Known& x) {
+    if (batching_ == "plain") return x;
+    const Shape whole = shape(x);
+    return reshape(x, with(merged_batch_, whole[whole.size() - 2], whole.back()));
+  }
+  Known split(const Known& x) {
+    if (batching_ != "flat") return x;
+    const Shape whole = shape(x);
+    return reshape(x, with(batch_, whole[whole.size() - 2], whole.back()));
+  }
+
   // ---- operands ----
 
   /// [.., length, size], however it is stored, with element-wise operations on the way at times.
@@ -206,13 +229,14 @@ class AttentionGenerator : GeneratedGraphBuilder {
     const bool is_known = n >= 3 && batch.back().is_constant() && size.is_constant() && batch.back() != Expr(1);
     if (is_known) layouts.insert(layouts.end(), {"merged", "merged"});
     const std::string layout = feature_of("layout_" + which, layouts);
-    if (layout == "plain") return with_operations(input("unit", wanted), which);
+    const auto leaf = [&](const Shape& shape) { return which == "q" ? query_leaf(shape) : input("unit", shape); };
+    if (layout == "plain") return with_operations(leaf(wanted), which);
     std::vector<std::int64_t> perm = layout == "transposed" ? swapped(n, n - 2, n - 1) : layout == "permuted" ? shuffled(n) : swapped(n, n - 3, n - 2);
     Shape stored(n);
     for (std::size_t d = 0; d < n; ++d) stored[static_cast<std::size_t>(perm[d])] = wanted[d];
     if (layout != "merged") {
       const bool early = random_.chance(0.5);
-      Known x = input("unit", stored);
+      Known x = leaf(stored);
       if (early) x = with_operations(x, which);
       x = transpose(x, perm);
       if (early) return x;
@@ -220,7 +244,21 @@ class AttentionGenerator : GeneratedGraphBuilder {
     }
     Shape merged(stored.begin(), stored.end() - 2);
     merged.push_back(stored[n - 2] * stored[n - 1]);
-    return transpose(reshape(with_operations(input("unit", merged), which), stored), perm);
+    return transpose(reshape(with_operations(leaf(merged), which), stored), perm);
+  }
+
+  /// Queries that a model has learned are a constant.
+  Known query_leaf(const Shape& shape) {
+    Dims dims;
+    for (const Expr& e : shape)
+      if (const auto size = e.as_constant()) dims.push_back(*size);
+    // (A constant matrix is the weight of a projection.)
+    const bool constant = dims.size() == shape.size() && dims.size() >= 3 && random_.chance(0.5);
+    feature("queries", constant ? "constant" : "input");
+    if (!constant) return input("unit", shape);
+    std::vector<float> numbers(static_cast<std::size_t>(element_count(dims, "constant")));
+    for (float& x : numbers) x = static_cast<float>(random_.between(-8, 8)) / 8;
+    return {graph().add_constant("", Tensor::from_f32(dims, numbers)), -1, 1, 0, true};
   }
 
   Known with_operations(Known x, const std::string& which) {
@@ -231,7 +269,8 @@ class AttentionGenerator : GeneratedGraphBuilder {
   }
 
   Known operand_op(const Known& x) {
-    const Expr last = shape(x).back();
+    const Shape whole = shape(x);
+    const Expr last = whole.back();
     for (;;) {
       std::optional<Known> v;
       switch (random_.below(8)) {
@@ -241,7 +280,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
         case 3: v = unary(OpKind::Tanh, x); break;
         case 4: v = clip(x, -0.75, 0.75); break;
         case 5: v = binary(OpKind::Div, x, input("pos", {1})); break;
-        case 6: v = binary(OpKind::Mul, input("unit", Shape(shape(x).end() - 2, shape(x).end())), x); break;
+        case 6: v = binary(OpKind::Mul, input("unit", Shape(whole.end() - 2, whole.end())), x); break;
         default: v = binary(OpKind::Mul, x, input("unit", {last})); break;
       }
       if (v && v->magnitude() <= 2) return *v;
@@ -320,7 +359,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
     if (masked) feature("mask_kind", "none");
     const std::int64_t length = random_.between(1, 6);
     feature("chain", std::to_string(length));
-    views_ = feature_of("views", {"none", "none", "merge", "unsqueeze", "transpose"});
+    views_ = feature_of("views", {"none", "none", "none", "merge", "unsqueeze", "transpose", "rows"});
     const std::int64_t moved_at = views_ == "none" ? -1 : random_.below(length);
     for (std::int64_t i = 0; i < length; ++i) {
       if (!scaled && (random_.chance(0.6) || i + 1 == length)) {
@@ -356,14 +395,20 @@ class AttentionGenerator : GeneratedGraphBuilder {
       merged.insert(merged.end(), before.begin() + 2, before.end());
       return reshape(score_op_alone(reshape(x, merged)), before);
     }
+    if (way == "rows") {  // a softmax of old opsets is one of matrices
+      Expr rows = 1;
+      for (std::size_t d = 0; d + 1 < before.size(); ++d) rows *= before[d];
+      return reshape(score_op_alone(reshape(x, {rows, before.back()})), before);
+    }
     if (way == "unsqueeze") {
       const std::int64_t at = random_.below(n - 1);
       return moved(score_op_alone(unsqueeze(x, at)), OpKind::Squeeze, {}, {{"axes", std::vector<std::int64_t>{at}}});
     }
     return matrix_transposed(score_op_alone(matrix_transposed(x)));
   }
+  /// (Behind a mask the lowest float stays what it is: the maximum of a row of such is a number of f32.)
   Known score_op_alone(const Known& x) {
-    return random_.chance(0.5) ? *binary(OpKind::Mul, x, random_scalar(0.5, 1)) : clip(x, -5, 6);
+    return !extreme_ && random_.chance(0.5) ? *binary(OpKind::Mul, x, random_scalar(0.5, 1)) : clip(x, -5, 6);
   }
 
   Shape mask_shape() const {
@@ -409,8 +454,8 @@ class AttentionGenerator : GeneratedGraphBuilder {
   Known bias(const Known& x) {
     std::vector<std::string> ways = {"none", "none", "none", "none", "none"};
     if (has_heads_) ways.insert(ways.end(), {"transposed", "alibi"});
-    if (main_batch_.is_constant() && main_batch_ != Expr(1) && broadcast_ == "none" && rank() == 4) ways.insert(ways.end(), {"windows", "windows", "windows"});
-    if (broadcast_ == "none") ways.emplace_back("gathered");
+    if (batching_ == "windows") ways = {"windows"};
+    if (broadcast_ == "none" && batching_ != "windows") ways.emplace_back("gathered");
     const std::string way = feature_of("bias", ways);
     if (way == "none") return x;
     if (way == "transposed") {  // a table that is read by distance has the heads last
@@ -425,11 +470,9 @@ class AttentionGenerator : GeneratedGraphBuilder {
     }
     if (way == "windows") {  // each window of an image has a mask of its own
       extreme_ = true;
-      const Shape before = shape(x);
-      Shape five = before;
-      five.insert(five.begin(), Expr(1));
-      const Known mask = unsqueeze(unsqueeze(input("mask_add", {main_batch_, queries_, keys_}), 1), 0);
-      return reshape(*binary(OpKind::Add, reshape(x, five), mask), before);
+      const Expr windows = query_batch_[1];
+      const Known mask = unsqueeze(unsqueeze(input("mask_add", {windows, queries_, keys_}), 1), 0);
+      return reshape(*binary(OpKind::Add, reshape(x, with(query_batch_, queries_, keys_)), mask), shape(x));
     }
     // What queries say of relative positions, gathered for each key.
     const std::int64_t spread = 6;
@@ -512,7 +555,9 @@ class AttentionGenerator : GeneratedGraphBuilder {
 
   Known softmax(const Known& x) {
     std::vector<std::string> ways = {"op", "op", "op", "op", "op", "spelled", "squeezed", "reciprocal", "minus_maximum"};
-    if (x.magnitude() < kMostWithoutMaximum) ways.insert(ways.end(), {"no_maximum", "no_maximum"});
+    if (!extreme_) ways.emplace_back("minus_mean");
+    if (keys_ == Expr(1)) ways = {"op"};  // there is nothing to reduce
+    if (x.magnitude() < kMostWithoutMaximum && keys_ != Expr(1)) ways.insert(ways.end(), {"no_maximum", "no_maximum"});
     const std::string way = feature_of("softmax", ways);
     const std::vector<std::int64_t> last = {last_axis(x)};
     if (way == "op") return normalized(op(OpKind::Softmax, {x.id}, {{"axis", last.front()}}), x);
@@ -520,8 +565,9 @@ class AttentionGenerator : GeneratedGraphBuilder {
       if (way != "squeezed") return op(kind, {value}, {{"axes", last}});
       return op(OpKind::Unsqueeze, {op(kind, {value}, {{"axes", last}, {"keepdims", std::int64_t{0}}})}, {{"axes", last}});
     };
-    const ValueId shifted = way == "no_maximum" ? x.id : op(OpKind::Sub, {x.id, reduced(OpKind::ReduceMax, x.id)});
-    if (way == "minus_maximum") return normalized(op(OpKind::Softmax, {shifted}, {{"axis", last.front()}}), x);
+    const ValueId shifted =
+        way == "no_maximum" ? x.id : op(OpKind::Sub, {x.id, reduced(way == "minus_mean" ? OpKind::ReduceMean : OpKind::ReduceMax, x.id)});
+    if (way == "minus_maximum" || way == "minus_mean") return normalized(op(OpKind::Softmax, {shifted}, {{"axis", last.front()}}), x);
     const ValueId exponentials = op(OpKind::Exp, {shifted});
     const ValueId sum = reduced(OpKind::ReduceSum, exponentials);
     if (way == "reciprocal") return normalized(op(OpKind::Mul, {exponentials, op(OpKind::Reciprocal, {sum})}), x);
@@ -532,7 +578,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
   Known probability_chain(Known x) {
     const std::int64_t length = random_.chance(0.6) ? 0 : random_.between(1, 3);
     feature("probability_chain", std::to_string(length));
-    for (std::int64_t i = 0; i < length; ++i) switch (random_.below(8)) {
+    for (std::int64_t i = 0; i < length; ++i) switch (random_.below(7)) {
         case 0: x = *binary(OpKind::Mul, x, random_scalar(0.5, 2)); break;
         case 1: x = *binary(OpKind::Mul, x, input("unit", random_.chance(0.5) ? with(ones_but_heads(), 1, keys_) : Shape{keys_})); break;
         case 2: {
@@ -544,13 +590,12 @@ class AttentionGenerator : GeneratedGraphBuilder {
         case 3: x = without_nan(x); break;
         case 4: x = clip(x, 0.001, 0.7); break;
         case 5: x = *binary(OpKind::Add, x, random_scalar(0, 0.01)); break;
-        case 6:  // the mask of the scores once more
-          if (row_mask_ == kNone) break;
-          feature("mask_again", "yes");
-          x = apply(OpKind::Where, {row_mask_, x.id, scalar(0).id}, std::min(x.low, 0.0), std::max(x.high, 0.0), x.error);
-          break;
         default: x = *unary(OpKind::Relu, x); break;
       }
+    if (row_mask_ != kNone && random_.chance(0.4)) {  // the mask of the scores once more
+      feature("mask_again", "yes");
+      x = apply(OpKind::Where, {row_mask_, x.id, scalar(0).id}, std::min(x.low, 0.0), std::max(x.high, 0.0), x.error);
+    }
     return x;
   }
 
@@ -601,8 +646,8 @@ class AttentionGenerator : GeneratedGraphBuilder {
   bool has_heads_ = false, has_batch_ = false, has_outer_ = false;
   std::int64_t group_ = 1;
   Expr outer_, main_batch_, kv_heads_, heads_, queries_, keys_, head_size_, value_size_;
-  Shape batch_, query_batch_, key_batch_, value_batch_;
-  std::string mask_, scale_, repeat_, broadcast_, views_;
+  Shape batch_, query_batch_, key_batch_, value_batch_, merged_batch_;
+  std::string mask_, scale_, repeat_, broadcast_, batching_, views_;
   ValueId row_mask_ = kNone;
   bool cross_ = false;    ///< keys of another length than queries
   bool extreme_ = false;  ///< a mask has put lowest or infinite numbers among the scores
@@ -624,6 +669,8 @@ void declare_attention_features(Coverage& coverage) {
   coverage.declare("heads", {"plain", "multi_query", "grouped", "grouped_symbolic"});
   coverage.declare("repeat", {"none", "expand", "tile", "concat", "stack", "five", "gather_elements", "gather_whole", "broadcast"});
   coverage.declare("broadcast", {"none", "keys", "queries", "values", "lower_rank", "mask"});
+  coverage.declare("batching", {"plain", "flat", "windows"});
+  coverage.declare("queries", {"input", "constant"});
   coverage.declare("keys", {"self", "cross"});
   coverage.declare("lengths", {"static", "dynamic"});
   coverage.declare("head_size", {"dynamic", "8", "16", "24", "33", "40", "64", "72", "80", "128"});
@@ -633,8 +680,8 @@ void declare_attention_features(Coverage& coverage) {
   coverage.declare("layout_out", {"plain", "permuted", "rows_first", "merged"});
   coverage.declare("scores", {"plain", "transposed"});
   coverage.declare("result", {"plain", "transposed"});
-  coverage.declare("views", {"none", "merge", "unsqueeze", "transpose"});
-  coverage.declare("softmax", {"op", "spelled", "squeezed", "reciprocal", "minus_maximum", "no_maximum"});
+  coverage.declare("views", {"none", "merge", "unsqueeze", "transpose", "rows"});
+  coverage.declare("softmax", {"op", "spelled", "squeezed", "reciprocal", "minus_maximum", "minus_mean", "no_maximum"});
   coverage.declare("chain", {"1", "2", "3", "4", "5", "6"});
   coverage.declare("probability_chain", {"0", "1", "2", "3"});
   for (const char* axis : {"ops_q", "ops_k", "ops_v", "ops_out"}) coverage.declare(axis, {"0", "1", "2", "3"});

@@ -118,9 +118,12 @@ class Packing {
     if (ir_.phases.size() != 1 || !ir_.phases[0].is_loop()) return false;
     if (!ir_.phases[0].loop->parallel) return false;
     nest_ = parallel_nest(*ir_.phases[0].loop);
-    const Block& item = nest_.back()->body();
-    if (item.size() != 1 || !item[0].is_loop() || !item[0].loop->lanes) return false;
-    lanes_ = item[0].loop.get();
+    for (const Item& item : nest_.back()->body()) {  // beside it only what does not change in it
+      if (!item.is_loop()) continue;
+      if (lanes_ != nullptr || !item.loop->lanes) return false;
+      lanes_ = item.loop.get();
+    }
+    if (lanes_ == nullptr) return false;
     // The loops over blocks of lanes, and over groups of these.
     std::set<std::string> names = lanes_->begin.symbols();
     for (std::size_t i = nest_.size(); i-- > 0;)

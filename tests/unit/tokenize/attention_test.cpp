@@ -419,6 +419,21 @@ TEST(TokenizeAttention, ScoresAndProbabilitiesMayBeResults) {
   EXPECT_EQ(operations(t.graph), "subgraph reduce_max") << "what else reads the scores stays outside";
 }
 
+TEST(TokenizeAttention, WhatReadsAnotherResultStaysBehind) {
+  const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8]) {
+    %0 = matmul %q, %k
+    %p = softmax %0, axis=2
+    %n = reduce_max %p, axes=[2], keepdims=1
+    %o = matmul %p, %v
+    %1 = relu %o
+    %2 = add %1, %n
+    return %2
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(operations(body(t)), "matmul softmax matmul relu");
+  EXPECT_EQ(operations(t.graph), "subgraph reduce_max add");
+}
+
 /// softmax(K Q^T) over its rows, V^T P: everything transposed.
 TEST(TokenizeAttention, TransposedProducts) {
   const auto t = run(R"(graph @g(%q: f32[B,8,S], %k: f32[B,T,8], %v: f32[B,8,T], %x: f32[T,1]) {
@@ -543,6 +558,23 @@ TEST(TokenizeAttention, BatchesThatBroadcast) {
     })");
     EXPECT_EQ(t.report.attentions_carved, 1) << shapes << (t.report.rejected.empty() ? "" : t.report.rejected.front().reason);
   }
+}
+
+/// Numbers of more dimensions than the scores have make these more, of one element each.
+TEST(TokenizeAttention, NumbersOfManyDimensions) {
+  const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8], %c: f32[1,1,1,1], %m: f32[1,S,1,1,1]) {
+    %0 = matmul %q, %k
+    %1 = mul %0, %c
+    %2 = transpose %1, perm=[0,2,1,3]
+    %3 = unsqueeze %2, axes=[4]
+    %4 = add %3, %m
+    %5 = squeeze %4, axes=[4]
+    %p = softmax %5, axis=3
+    %6 = transpose %p, perm=[0,2,1,3]
+    %o = matmul %6, %v
+    return %o
+  })");
+  EXPECT_EQ(t.report.attentions_carved, 1) << (t.report.rejected.empty() ? "" : t.report.rejected.front().reason);
 }
 
 /// Swin: windows are part of the batch, and each has a mask.

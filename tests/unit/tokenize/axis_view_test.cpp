@@ -45,6 +45,46 @@ TEST(AxisView, TiledHeadsAreNoPlainView) {
   EXPECT_FALSE(view.is_plain());
 }
 
+TEST(AxisView, Repetitions) {
+  AxisView view(shape({"B", "4", "S"}), kNoFacts);
+  EXPECT_TRUE(view.repeat(1, 3, true));
+  EXPECT_EQ(text(view), "{0} {1 x3} {2}");
+  EXPECT_TRUE(view.repeat(1, 2, false));
+  EXPECT_EQ(text(view), "{0} {x2 1 x3} {2}");
+  EXPECT_TRUE(view.repeat(1, 1, true));
+  EXPECT_FALSE(view.repeat(3, 2, true));
+  EXPECT_TRUE(view.reshape(shape({"B", "2", "4", "3", "S"})));
+  EXPECT_EQ(text(view), "{0} {x2} {1} {x3} {2}");
+  EXPECT_TRUE(view.is_plain());
+}
+
+/// Repeated by indices: one by one, as a whole, or neither.
+TEST(AxisView, Gather) {
+  const auto gathered = [](const std::string& indices) {
+    const Graph graph = parse_graph("graph @g(%x: f32[B,2,S]) {\n%i = known i64[4] {" + indices + "}\n%0 = gather %x, %i, axis=1\nreturn %0\n}");
+    AxisView view(shape({"B", "2", "S"}), kNoFacts);
+    return view.apply(graph, graph.node(graph.order().back())) ? text(view) : "none";
+  };
+  EXPECT_EQ(gathered("0,0,1,1"), "{0} {1 x2} {2}");
+  EXPECT_EQ(gathered("0,1,0,1"), "{0} {x2 1} {2}");
+  EXPECT_EQ(gathered("0,1,1,0"), "none");
+}
+
+TEST(AxisView, RepeatedAxesAreSplit) {
+  AxisView view(shape({"1", "S"}), kNoFacts);
+  EXPECT_TRUE(view.expand(shape({"6*B", "S"})));
+  EXPECT_TRUE(view.reshape(shape({"B", "6", "S"})));
+  EXPECT_FALSE(view.is_split()) << "no axis of the source is";
+}
+
+/// Of axes that stand in front of one that is split, some are behind it in the source.
+TEST(AxisView, SplitAxesMoveOthers) {
+  AxisView view(shape({"12", "S"}), kNoFacts);
+  EXPECT_TRUE(view.transpose({1, 0}));
+  EXPECT_TRUE(view.reshape(shape({"S", "4", "3"})));
+  EXPECT_EQ(text(view), "{2} {0} {1}");
+}
+
 TEST(AxisView, MergedBatchComesApartAgain) {
   AxisView view(shape({"B", "S", "12", "64"}), kNoFacts);
   EXPECT_TRUE(view.transpose({0, 2, 1, 3}));
