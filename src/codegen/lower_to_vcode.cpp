@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "burin/error.h"
@@ -14,6 +16,7 @@
 #include "codegen/interleave.h"
 #include "codegen/transpose.h"
 #include "linear/analysis.h"
+#include "linear/pairs.h"
 
 namespace burin::codegen {
 namespace {
@@ -240,6 +243,7 @@ class PhaseEmitter {
     const VReg variable = b_.op(VOp::mov64, {reg(index_.evaluate(loop.begin))});
     index_.set_variable(loop.var, variable);
     if (loop.lanes) prepare_either(loop);
+    if (loop.lanes && holds_pairs(loop)) pair_tables_ = pair_tables();
     const std::optional<std::int64_t> extent = (loop.end - loop.begin).as_constant();
     if (linear::is_block_loop(loop) || loop.condition)
       emit_blocks(loop, outer, pointers, moving, variable);
@@ -414,6 +418,7 @@ class PhaseEmitter {
 
   void emit_segment(const Block& block, std::size_t begin, std::size_t end, const Tile& tile, const Pointers& pointers) {
     bool column_by_column = false;
+    find_pairs(block, begin, end, tile);
     for (std::size_t i = begin; i < end; ++i) {
       allocate(block[i].expression, tile);
       column_by_column |= is_transposed(block[i].expression, tile);
@@ -482,6 +487,10 @@ class PhaseEmitter {
     if (e.op == Op::fill) return emit_fill(e, row, vector);
     const auto [rows, lanes] = extent_of(e, t);
     if ((row > 0 && !rows) || (vector > 0 && !lanes)) return;
+    if (const auto pair = pairs_.find(&e); pair != pairs_.end()) {
+      if (pair->second.is_done_here) (e.op == Op::load ? load_pair(pair->second, t, pointers, row, vector) : store_pair(pair->second, t, pointers, row, vector));
+      return;
+    }
     if (e.op == Op::load) return emit_load(e, t, pointers, row, vector);
     if (e.op == Op::store) return emit_store(e, t, pointers, row, vector);
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
@@ -609,6 +618,106 @@ class PhaseEmitter {
                                   : element_access(e, t, pointers, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
     i.dst = slot(e.out, row, vector) = b_.vector();
     b_.append(i);
+  }
+
+  // ---- two accesses that take turns: whole vectors, of which each has every second element ----
+
+  struct Pair {
+    const Expression *even, *odd;
+    bool is_done_here;  ///< both are emitted with the first of two loads, with the second of two stores
+  };
+
+  void find_pairs(const Block& block, std::size_t begin, std::size_t end, const Tile& tile) {
+    pairs_.clear();
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto k = linear::partner_in_pairs(block, i, tile.lane_variable);
+      const Expression& e = block[i].expression;
+      if (!k || *k < begin || *k >= end || is_boolean(e)) continue;
+      const Expression& other = block[*k].expression;
+      const bool is_even = (other.index - e.index) == Expr(1);
+      pairs_[&e] = {is_even ? &e : &other, is_even ? &other : &e, (i < *k) == (e.op == Op::load)};
+    }
+  }
+
+  /// A vector of memory: the first or the second half of a pair of vectors.
+  Instruction half_of_pair(VOp op, const Expression& even, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector, std::int64_t half) {
+    const auto [base, displacement] = start_of(even, pointers);
+    const std::int64_t lanes = target_.lanes();
+    Instruction i = access(op, row_address(base, displacement + (2 * vector + half) * lanes * element_bytes(even.memory), row,
+                                           stride_bytes(even, t.rows > 1 ? t.row_variable : "")));
+    if (t.count == kNoReg || is_padded(even.memory)) return i;
+    const VReg elements = b_.op(VOp::shl64, {reg(t.count), immediate(1)});
+    const VReg behind = b_.op(VOp::sub64, {reg(elements), immediate(half * lanes)});
+    i.count = b_.op(VOp::max64, {reg(b_.op(VOp::min64, {reg(behind), immediate(lanes)})), immediate(0)});
+    i.mask = first_lanes(i.count);
+    return i;
+  }
+
+  /// Lane l as an i32: (l << left) >> right, modulo the lanes, plus something.
+  VReg lane_numbers(std::int64_t left, std::int64_t right, std::int64_t plus) {
+    VReg x = b_.op(VOp::iota, {});
+    if (left > 0) x = b_.op(VOp::shl_i32, {reg(x)}, left);
+    if (right > 0) x = b_.op(VOp::shr_i32, {reg(x)}, right);
+    x = b_.op(VOp::and_bits, {reg(x), constant_bits(static_cast<std::uint32_t>(target_.lanes() - 1))});
+    return plus == 0 ? x : b_.op(VOp::add_i32, {reg(x), constant_bits(static_cast<std::uint32_t>(plus))});
+  }
+
+  /// What permutations of pairs need; the same in a whole kernel.
+  struct PairTables {
+    VReg evens, odds;         ///< where a vector's elements at even and odd places lie
+    VReg first, second;       ///< from which lane each pair of the first and the second vector comes
+    VReg low_half, even_lanes;  ///< masks
+  };
+  PairTables pair_tables() {
+    PairTables p;
+    p.evens = lane_numbers(1, 0, 0), p.odds = lane_numbers(1, 0, 1);
+    p.first = lane_numbers(0, 1, 0), p.second = lane_numbers(0, 1, target_.lanes() / 2);
+    p.low_half = first_lanes(prologue_.parameter(target_.lanes() / 2));
+    const VReg parity = b_.op(VOp::and_bits, {reg(b_.op(VOp::iota, {})), constant_bits(1)});
+    p.even_lanes = b_.compare(Cond::eq, b_.op(VOp::to_f32, {reg(parity)}), constant(0));
+    return p;
+  }
+
+  static bool holds_pairs(const Loop& loop) {
+    bool found = false;
+    for (const Loop::Version& v : loop.versions) {
+      const auto check = [&](const Block& block) {
+        for (std::size_t i = 0; i < block.size(); ++i) found |= linear::partner_in_pairs(block, i, loop.var).has_value();
+      };
+      check(v.body);
+      linear::for_each_loop(v.body, [&](const Loop& inner) {
+        for (const Loop::Version& w : inner.versions) check(w.body);
+      });
+    }
+    return found;
+  }
+
+  void load_pair(const Pair& pair, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    std::array<VReg, 2> memory{};
+    for (std::int64_t half = 0; half < 2; ++half) {
+      Instruction i = half_of_pair(VOp::load, *pair.even, t, pointers, row, vector, half);
+      i.dst = memory[static_cast<std::size_t>(half)] = b_.vector();
+      b_.append(i);
+    }
+    const auto pick = [&](VReg lanes) {
+      const VReg low = b_.op(VOp::lookup16, {reg(lanes), reg(memory[0])}), high = b_.op(VOp::lookup16, {reg(lanes), reg(memory[1])});
+      return b_.op(VOp::blend, {reg(pair_tables_->low_half), reg(low), reg(high)});
+    };
+    slot(pair.even->out, row, vector) = pick(pair_tables_->evens);
+    slot(pair.odd->out, row, vector) = pick(pair_tables_->odds);
+  }
+
+  void store_pair(const Pair& pair, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
+    const VReg even = elementwise_.in_register(element(pair.even->in[0], row, vector)), odd = elementwise_.in_register(element(pair.odd->in[0], row, vector));
+    const bool past = pair.even->past_caches && pair.odd->past_caches && t.mask == kNoReg;
+    streams_ |= past;
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const VReg from = half == 0 ? pair_tables_->first : pair_tables_->second;
+      const VReg a = b_.op(VOp::lookup16, {reg(from), reg(even)}), b = b_.op(VOp::lookup16, {reg(from), reg(odd)});
+      Instruction i = half_of_pair(past ? VOp::store_stream : VOp::store, *pair.even, t, pointers, row, vector, half);
+      i.src[0] = reg(b_.op(VOp::blend, {reg(pair_tables_->even_lanes), reg(a), reg(b)}));
+      b_.append(i);
+    }
   }
 
   // ---- loads whose lanes are one element, or lie side by side, as the shapes of a call say ----
@@ -824,6 +933,8 @@ class PhaseEmitter {
   std::set<ValueId> updated_;
   bool streams_ = false;  ///< something is written past the caches
   std::map<ValueId, ValueRegisters> values_;
+  std::map<const Expression*, Pair> pairs_;  ///< of the segment that is being emitted
+  std::optional<PairTables> pair_tables_;    ///< of the lane loop
   std::map<Expr, Either> either_;  ///< of the lane loop that is being emitted
   std::map<const Expression*, std::uint32_t> origins_;
 };
