@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -15,6 +17,7 @@
 #include "codegen/interleave.h"
 #include "codegen/transpose.h"
 #include "linear/analysis.h"
+#include "linear/pairs.h"
 
 namespace burin::codegen {
 namespace {
@@ -254,6 +257,7 @@ class PhaseEmitter {
     const VReg variable = b_.op(VOp::mov64, {reg(index_.evaluate(loop.begin))});
     index_.set_variable(loop.var, variable);
     if (loop.lanes) prepare_either(loop);
+    if (loop.lanes && holds_pairs(loop)) pair_tables_ = pair_tables();
     const std::optional<std::int64_t> extent = (loop.end - loop.begin).as_constant();
     if (linear::is_block_loop(loop) || loop.condition)
       emit_blocks(loop, outer, pointers, moving, variable);
@@ -434,6 +438,7 @@ class PhaseEmitter {
       steps.push_back(step_for(block[i].expression, tile, pointers));
       column_by_column |= steps.back().transposed;
     }
+    find_pairs(block, begin, steps, tile);
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
     std::vector<std::size_t> starts;
     for (std::int64_t o = 0; o < outer; ++o)
@@ -497,6 +502,10 @@ class PhaseEmitter {
     b_.set_origin(origin_of(e));
     if (e.op == Op::fill) return emit_fill(e, row, vector);
     if ((row > 0 && !s.rows) || (vector > 0 && !s.lanes)) return;
+    if (const auto pair = pairs_.find(&e); pair != pairs_.end()) {
+      if (pair->second.is_done_here) (e.op == Op::load ? load_pair(pair->second, t, row, vector) : store_pair(pair->second, t, row, vector));
+      return;
+    }
     if (e.op == Op::load) return emit_load(s, t, row, vector);
     if (e.op == Op::store) return emit_store(s, t, row, vector);
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
@@ -621,6 +630,106 @@ class PhaseEmitter {
                                   : element_access(s, t, row, vector, VOp::load_splat, VOp::load, VOp::load_strided);
     i.dst = slot(e.out, row, vector) = b_.vector();
     b_.append(i);
+  }
+
+  // ---- two accesses that take turns: whole vectors, of which each has every second element ----
+
+  struct Pair {
+    const Step *even, *odd;
+    bool is_done_here;  ///< both are emitted with the first of two loads, with the second of two stores
+  };
+
+  /// `steps`: of the block's expressions from `begin` on.
+  void find_pairs(const Block& block, std::size_t begin, const std::vector<Step>& steps, const Tile& tile) {
+    pairs_.clear();
+    for (std::size_t i = begin; i < begin + steps.size(); ++i) {
+      const auto k = linear::partner_in_pairs(block, i, tile.lane_variable);
+      const Expression& e = block[i].expression;
+      if (!k || *k < begin || *k >= begin + steps.size() || is_boolean(e)) continue;
+      const Step &own = steps[i - begin], &other = steps[*k - begin];
+      const bool is_even = (other.expression->index - e.index) == Expr(1);
+      pairs_[&e] = {is_even ? &own : &other, is_even ? &other : &own, (i < *k) == (e.op == Op::load)};
+    }
+  }
+
+  /// A vector of memory: the first or the second half of a pair of vectors.
+  Instruction half_of_pair(VOp op, const Step& even, const Tile& t, std::int64_t row, std::int64_t vector, std::int64_t half) {
+    const MemoryId memory = even.expression->memory;
+    const std::int64_t lanes = target_.lanes();
+    Instruction i = access(op, row_address(even.base, even.displacement + (2 * vector + half) * lanes * element_bytes(memory), row, even.row_stride));
+    if (t.count == kNoReg || is_padded(memory)) return i;
+    const VReg elements = b_.op(VOp::shl64, {reg(t.count), immediate(1)});
+    const VReg behind = b_.op(VOp::sub64, {reg(elements), immediate(half * lanes)});
+    i.count = b_.op(VOp::max64, {reg(b_.op(VOp::min64, {reg(behind), immediate(lanes)})), immediate(0)});
+    i.mask = first_lanes(i.count);
+    return i;
+  }
+
+  /// Lane l as an i32: (l << left) >> right, modulo the lanes, plus something.
+  VReg lane_numbers(std::int64_t left, std::int64_t right, std::int64_t plus) {
+    VReg x = b_.op(VOp::iota, {});
+    if (left > 0) x = b_.op(VOp::shl_i32, {reg(x)}, left);
+    if (right > 0) x = b_.op(VOp::shr_i32, {reg(x)}, right);
+    x = b_.op(VOp::and_bits, {reg(x), constant_bits(static_cast<std::uint32_t>(target_.lanes() - 1))});
+    return plus == 0 ? x : b_.op(VOp::add_i32, {reg(x), constant_bits(static_cast<std::uint32_t>(plus))});
+  }
+
+  /// What permutations of pairs need; the same in a whole kernel.
+  struct PairTables {
+    VReg evens, odds;         ///< where a vector's elements at even and odd places lie
+    VReg first, second;       ///< from which lane each pair of the first and the second vector comes
+    VReg low_half, even_lanes;  ///< masks
+  };
+  PairTables pair_tables() {
+    PairTables p;
+    p.evens = lane_numbers(1, 0, 0), p.odds = lane_numbers(1, 0, 1);
+    p.first = lane_numbers(0, 1, 0), p.second = lane_numbers(0, 1, target_.lanes() / 2);
+    p.low_half = first_lanes(prologue_.parameter(target_.lanes() / 2));
+    const VReg parity = b_.op(VOp::and_bits, {reg(b_.op(VOp::iota, {})), constant_bits(1)});
+    p.even_lanes = b_.compare(Cond::eq, b_.op(VOp::to_f32, {reg(parity)}), constant(0));
+    return p;
+  }
+
+  static bool holds_pairs(const Loop& loop) {
+    bool found = false;
+    for (const Loop::Version& v : loop.versions) {
+      const auto check = [&](const Block& block) {
+        for (std::size_t i = 0; i < block.size(); ++i) found |= linear::partner_in_pairs(block, i, loop.var).has_value();
+      };
+      check(v.body);
+      linear::for_each_loop(v.body, [&](const Loop& inner) {
+        for (const Loop::Version& w : inner.versions) check(w.body);
+      });
+    }
+    return found;
+  }
+
+  void load_pair(const Pair& pair, const Tile& t, std::int64_t row, std::int64_t vector) {
+    std::array<VReg, 2> memory{};
+    for (std::int64_t half = 0; half < 2; ++half) {
+      Instruction i = half_of_pair(VOp::load, *pair.even, t, row, vector, half);
+      i.dst = memory[static_cast<std::size_t>(half)] = b_.vector();
+      b_.append(i);
+    }
+    const auto pick = [&](VReg lanes) {
+      const VReg low = b_.op(VOp::lookup16, {reg(lanes), reg(memory[0])}), high = b_.op(VOp::lookup16, {reg(lanes), reg(memory[1])});
+      return b_.op(VOp::blend, {reg(pair_tables_->low_half), reg(low), reg(high)});
+    };
+    slot(pair.even->expression->out, row, vector) = pick(pair_tables_->evens);
+    slot(pair.odd->expression->out, row, vector) = pick(pair_tables_->odds);
+  }
+
+  void store_pair(const Pair& pair, const Tile& t, std::int64_t row, std::int64_t vector) {
+    const VReg even = elementwise_.in_register(element(pair.even->expression->in[0], row, vector)), odd = elementwise_.in_register(element(pair.odd->expression->in[0], row, vector));
+    const bool past = pair.even->expression->past_caches && pair.odd->expression->past_caches && t.mask == kNoReg;
+    streams_ |= past;
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const VReg from = half == 0 ? pair_tables_->first : pair_tables_->second;
+      const VReg a = b_.op(VOp::lookup16, {reg(from), reg(even)}), b = b_.op(VOp::lookup16, {reg(from), reg(odd)});
+      Instruction i = half_of_pair(past ? VOp::store_stream : VOp::store, *pair.even, t, row, vector, half);
+      i.src[0] = reg(b_.op(VOp::blend, {reg(pair_tables_->even_lanes), reg(a), reg(b)}));
+      b_.append(i);
+    }
   }
 
   // ---- loads whose lanes are one element, or lie side by side, as the shapes of a call say ----
@@ -842,6 +951,8 @@ class PhaseEmitter {
   bool streams_ = false;  ///< something is written past the caches
   std::vector<ValueRegisters> values_;  ///< by ValueId
   std::map<const Loop*, std::set<PointerKey>> required_;  ///< inside of a loop
+  std::map<const Expression*, Pair> pairs_;  ///< of the segment that is being emitted
+  std::optional<PairTables> pair_tables_;    ///< of the lane loop
   std::map<Expr, Either> either_;  ///< of the lane loop that is being emitted
   std::map<const Expression*, std::uint32_t> origins_;
 };

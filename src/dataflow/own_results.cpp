@@ -15,8 +15,18 @@
 
 #include "dataflow/dataflow.h"
 #include "dataflow/rewrite.h"
+#include "graph/pieces.h"
 
 namespace burin::dataflow {
+namespace {
+
+/// By a node of its own: what puts pieces together computes nothing.
+ValueId made_again(Graph& graph, ValueId value) {
+  const Node node = graph.node(graph.value(value).producer);
+  return graph.add_op(node.op, node.name, node.inputs, node.attributes);
+}
+
+}  // namespace
 
 bool own_results(Graph& graph) {
   bool changed = false;
@@ -24,7 +34,7 @@ bool own_results(Graph& graph) {
     const ValueId result = graph.outputs[i];
     const auto first = graph.outputs.begin(), here = first + static_cast<std::ptrdiff_t>(i);
     if (graph.value(result).producer != kNone && std::find(first, here, result) == here) continue;
-    graph.outputs[i] = unary(graph, OpKind::Identity, result);
+    graph.outputs[i] = is_put_together(graph, result) ? made_again(graph, result) : unary(graph, OpKind::Identity, result);
     changed = true;
   }
   return changed;

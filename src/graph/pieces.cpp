@@ -473,8 +473,8 @@ std::vector<PieceRange> ranges_of_slice(const Graph& graph, const Node& slice) {
     const auto step = has_input(slice, 4) ? known(graph, slice, 4)[i].as_constant() : std::int64_t{1};
     if (!axis || !step || *step < 1) throw Error(fmt::format("node '{}': a Slice that does not go forward", slice.name));
     r.axis = static_cast<std::size_t>(*axis < 0 ? *axis + static_cast<std::int64_t>(from.size()) : *axis);
-    r.step = *step;
     r.length = to[r.axis];
+    r.step = r.length == Expr(1) ? 1 : *step;
     r.start = starts[i];
     if (math.at_least(-1 - r.start, 0)) r.start += from[r.axis];
     if (!math.at_least(r.start, 0)) throw Error(fmt::format("node '{}': a Slice from {} on", slice.name, r.start.to_string()));

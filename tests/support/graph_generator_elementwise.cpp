@@ -327,7 +327,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     if (!picked) return false;
     const auto [i, axis] = *picked;
     const Known x = items_[i].value;
-    const std::int64_t draw = items_[i].full.size() > 2 && random_.chance(0.3) ? 4 : random_.below(4);
+    const std::int64_t draw = items_[i].full.size() > 2 && random_.chance(0.6) ? 4 : random_.below(4);
     // Rows of equal elements: what is left of them behind the mean is its rounding.
     const bool centres = draw == 2 || draw == 4;
     const double epsilon = centres ? random_.pick({1e-4, 1e-3, 0.1}) : random_.pick({1e-5, 1e-3, 0.1});

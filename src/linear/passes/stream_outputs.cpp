@@ -5,6 +5,7 @@
 //     store %y[N*_m + _n], %x    ->    store %y[N*_m + _n], %x past caches
 
 #include "linear/analysis.h"
+#include "linear/pairs.h"
 #include "linear/passes/passes.h"
 
 namespace burin::linear {
@@ -13,11 +14,13 @@ bool stream_outputs(LinearIR& ir, const Schedule& schedule) {
   if (!schedule.stream) return false;
   bool changed = false;
   for_each_block(ir.phases, [&](Block& block, const Path& path) {
-    for (Item& item : block) {
-      Expression& e = item.expression;
-      if (item.is_loop() || e.op != Op::store || ir.memory[e.memory].kind != Memory::Kind::output ||
-          ir.memory[e.memory].precision != Precision::f32 || access_mode(e, path.lane_variable()) != AccessMode::vector)
+    const std::string lane = path.lane_variable();
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      Expression& e = block[i].expression;
+      if (block[i].is_loop() || e.op != Op::store || ir.memory[e.memory].kind != Memory::Kind::output ||
+          ir.memory[e.memory].precision != Precision::f32)
         continue;
+      if (access_mode(e, lane) != AccessMode::vector && !partner_in_pairs(block, i, lane)) continue;
       e.past_caches = true;
       changed = true;
     }
