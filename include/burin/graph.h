@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -45,6 +46,8 @@ struct OpInfo {
   int min_inputs, max_inputs;  ///< max_inputs -1: any number
 };
 BURIN_EXPORT const OpInfo& info(OpKind kind);
+/// The whole table, in its order.
+BURIN_EXPORT std::span<const OpInfo> all_operations();
 BURIN_EXPORT std::optional<OpKind> op_from_name(std::string_view onnx_name);
 BURIN_EXPORT std::optional<OpKind> op_from_text(std::string_view text);
 /// Element-wise with broadcasting (unary, binary, compare, ternary).

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "burin/export.h"
 #include "burin/graph.h"
@@ -33,6 +34,18 @@ BURIN_EXPORT Graph load_onnx(const std::filesystem::path& file, OnnxNotes* notes
 /// none. `name` is what errors call the model.
 BURIN_EXPORT Graph load_onnx(std::span<const std::byte> bytes, const std::filesystem::path& folder,
                              std::string_view name, OnnxNotes* notes = nullptr);
+
+/// An operator that load_onnx reads.
+struct OnnxOperator {
+  std::string_view domain;  ///< empty for ONNX's own
+  std::string_view name;
+  /// The operands (counted from 0) that must be constants or follow from the shapes of inputs.
+  std::vector<int> known = {};
+  std::string_view refused = {};  ///< attributes and forms that are not read, in words
+};
+
+/// All of them, sorted by domain and name.
+BURIN_EXPORT std::vector<OnnxOperator> onnx_operators();
 
 struct NamedTensor {
   std::string name;

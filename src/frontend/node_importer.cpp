@@ -17,6 +17,15 @@ std::int64_t NodeImporter::rank(ValueId id) const {
   return static_cast<std::int64_t>(graph_.value(id).shape.size());
 }
 
+void NodeImporter::assume_dim(ValueId x, std::size_t dimension, const Expr& size) {
+  const Value& value = graph_.value(x);
+  if (dimension >= value.shape.size())
+    throw Error(fmt::format("'{}' has too few dimensions", value.name));
+  graph_.facts.assume_equal(
+      value.shape[dimension], size,
+      fmt::format("{}: '{}', dimension {}", node_.title(), value.name, dimension));
+}
+
 std::vector<std::int64_t> NodeImporter::constant_ints(std::size_t i, std::string_view what) const {
   const Value& value = graph_.value(input(i));
   std::vector<std::int64_t> ints;
@@ -100,10 +109,20 @@ std::int64_t NodeImporter::axis_attribute(std::int64_t fallback, std::int64_t ra
   return canonical_axes({int_attribute("axis", fallback)}, rank).front();
 }
 
+std::vector<std::int64_t> NodeImporter::axes_operand() {
+  std::vector<std::int64_t> axes = ints_attribute("axes");
+  return has_input(1) ? constant_ints(1, "the axes") : axes;
+}
+
 ValueId NodeImporter::emit(OpKind op, std::string_view hint, std::vector<ValueId> inputs,
                            Attributes attributes) {
   return graph_.add_op(op, fmt::format("{}.{}", node_.name, hint), std::move(inputs),
                        std::move(attributes));
+}
+
+ValueId NodeImporter::cast(ValueId x, Precision to) {
+  if (graph_.value(x).precision == to) return x;
+  return apply(OpKind::Cast, {x}, {{"to", std::string(to_string(to))}});
 }
 
 ValueId NodeImporter::constant(std::string_view hint, Tensor tensor) {

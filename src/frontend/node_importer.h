@@ -37,6 +37,9 @@ class NodeImporter {
   /// The elements of an integer operand that is known now; throws where it is not.
   std::vector<std::int64_t> constant_ints(std::size_t i, std::string_view what) const;
 
+  /// What the operator's definition says; checked when shapes are bound. Throws if it cannot be.
+  void assume_dim(ValueId x, std::size_t dimension, const Expr& size);
+
   // Attributes; each getter throws if the attribute has another kind.
   bool has_attribute(std::string_view key) const {
     return node_.attributes.contains(std::string(key));
@@ -53,14 +56,24 @@ class NodeImporter {
 
   /// The attribute `axis`, counted from the front; `rank` as ONNX bounds it.
   std::int64_t axis_attribute(std::int64_t fallback, std::int64_t rank);
+  /// Axes, as given: operand 1 since opset 13 (18 for reductions other than ReduceSum), an
+  /// attribute before.
+  std::vector<std::int64_t> axes_operand();
   /// Axes counted from the front and sorted; throws where one is out of range or occurs twice.
   static std::vector<std::int64_t> canonical_axes(std::vector<std::int64_t> axes,
                                                   std::int64_t rank);
 
   // Making the graph.
+  Graph& graph() { return graph_; }
   /// A helper in front of or behind the node proper, called "node.hint".
   ValueId emit(OpKind op, std::string_view hint, std::vector<ValueId> inputs,
                Attributes attributes = {});
+  /// A helper that is called after its operation: a part of a formula.
+  ValueId apply(OpKind op, std::vector<ValueId> inputs, Attributes attributes = {}) {
+    return emit(op, info(op).text, std::move(inputs), std::move(attributes));
+  }
+  /// The value with another precision; itself, if it has that.
+  ValueId cast(ValueId x, Precision to);
   /// A tensor made here, of one dimension, whose elements may depend on symbols.
   ValueId integers(std::string_view hint, const std::vector<Expr>& elements);
   ValueId constant(std::string_view hint, Tensor tensor);
@@ -87,12 +100,5 @@ class NodeImporter {
   std::vector<ValueId> results_;
   std::vector<std::string> asked_;
 };
-
-/// How an operator becomes nodes; nullptr for one that is not known.
-using Converter = void (*)(NodeImporter&);
-Converter find_converter(const OnnxNode& node);
-
-/// Einsum over one or two operands, as Transpose, ReduceSum, Reshape and MatMul.
-void convert_einsum(NodeImporter& n);
 
 }  // namespace burin::frontend

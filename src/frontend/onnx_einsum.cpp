@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
-#include "frontend/node_importer.h"
+#include "frontend/operators.h"
+#include "graph/positions.h"
 
 namespace burin::frontend {
 namespace {
@@ -22,34 +23,16 @@ struct Equation {
   std::string result;
 };
 
-Equation parse_equation(std::string text) {
-  std::erase(text, ' ');
-  const std::size_t arrow = text.find("->");
-  const std::string left = text.substr(0, arrow);
-  Equation equation;
-  for (std::size_t begin = 0; begin <= left.size();) {
-    const std::size_t end = std::min(left.find(',', begin), left.size());
-    equation.operands.push_back(left.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  if (arrow != std::string::npos) {
-    equation.result = text.substr(arrow + 2);
-  } else {  // the labels that occur once, in alphabetical order
-    std::string sorted = left;
-    std::sort(sorted.begin(), sorted.end());
-    for (const char c : sorted) {
-      if (c != ',' && std::count(left.begin(), left.end(), c) == 1) equation.result += c;
-    }
-  }
-  return equation;
-}
+constexpr std::string_view kEllipsis = "...";
+/// Labels of the dimensions that an ellipsis stands for.
+constexpr std::string_view kNameless = "0123456789";
+
+bool is_nameless(char c) { return kNameless.find(c) != std::string_view::npos; }
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 void check_labels(const std::string& labels) {
   for (const char c : labels) {
-    if ((c < 'a' || c > 'z') && (c < 'A' || c > 'Z')) throw Error("only letters are supported");
-    if (std::count(labels.begin(), labels.end(), c) != 1) {
-      throw Error(fmt::format("'{}' occurs twice in one tensor", c));
-    }
+    if (!is_letter(c) && !is_nameless(c)) throw Error("only letters are supported");
   }
 }
 
@@ -61,19 +44,67 @@ std::string choose(const std::string& of, const Predicate& predicate) {
   return result;
 }
 
+/// An ellipsis stands for as many dimensions as the operand has more than letters.
+std::string without_ellipsis(const std::string& labels, std::size_t rank) {
+  const std::size_t place = labels.find(kEllipsis);
+  if (place == std::string::npos) return labels;
+  const std::size_t letters = labels.size() - kEllipsis.size();
+  if (rank < letters || rank - letters > kNameless.size())
+    throw Error(fmt::format("'{}' does not fit {} dimensions", labels, rank));
+  std::string result = labels;
+  return result.replace(place, kEllipsis.size(),
+                        kNameless.substr(kNameless.size() - (rank - letters)));
+}
+
+Equation parse_equation(std::string text, const std::vector<std::size_t>& ranks) {
+  std::erase(text, ' ');
+  const std::size_t arrow = text.find("->");
+  const std::string left = text.substr(0, arrow);
+  Equation equation;
+  for (std::size_t begin = 0; begin <= left.size();) {
+    const std::size_t end = std::min(left.find(',', begin), left.size());
+    equation.operands.push_back(left.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (equation.operands.size() != ranks.size() || ranks.size() > 2)
+    throw Error("one or two operands are supported, and the equation must have as many");
+  std::string nameless;
+  for (std::size_t i = 0; i < ranks.size(); ++i) {
+    std::string& labels = equation.operands[i];
+    labels = without_ellipsis(labels, ranks[i]);
+    const std::string own = choose(labels, is_nameless);
+    if (own.size() > nameless.size()) nameless = own;
+  }
+  if (arrow != std::string::npos) {
+    equation.result = text.substr(arrow + 2);
+    const std::size_t place = equation.result.find(kEllipsis);
+    if (place != std::string::npos) equation.result.replace(place, kEllipsis.size(), nameless);
+  } else {  // what the ellipses stand for, and the labels that occur once, in alphabetical order
+    equation.result = nameless;
+    std::string sorted = left;
+    std::sort(sorted.begin(), sorted.end());
+    for (const char c : sorted) {
+      if (is_letter(c) && std::count(left.begin(), left.end(), c) == 1) equation.result += c;
+    }
+  }
+  return equation;
+}
+
 class Einsum {
  public:
   Einsum(NodeImporter& n, Equation equation) : n_(n), result_(std::move(equation.result)) {
-    if (equation.operands.size() != n.input_count() || n.input_count() > 2) {
-      throw Error("one or two operands are supported, and the equation must have as many");
-    }
     check_labels(result_);
+    for (const char c : result_) {
+      if (std::count(result_.begin(), result_.end(), c) != 1)
+        throw Error(fmt::format("'{}' occurs twice in the result", c));
+    }
     for (std::size_t i = 0; i < n.input_count(); ++i) {
       operands_.push_back({n.input(i), equation.operands[i]});
       check_labels(operands_[i].labels);
       if (n.rank(operands_[i].value) != static_cast<std::int64_t>(operands_[i].labels.size())) {
         throw Error(fmt::format("operand {} has another number of dimensions", i));
       }
+      take_diagonals(operands_[i]);
     }
     for (const char c : result_) {
       if (!operands_.front().has(c) && !operands_.back().has(c)) {
@@ -95,6 +126,27 @@ class Einsum {
   }
 
  private:
+  /// A label that occurs twice in one tensor: what is not on the diagonal becomes 0, and is summed.
+  void take_diagonals(Labelled& x) {
+    for (std::size_t first = 0; first < x.labels.size(); ++first) {
+      const std::size_t again = x.labels.find(x.labels[first], first + 1);
+      if (again == std::string::npos) continue;
+      const Shape& shape = n_.value(x.value).shape;
+      const Expr row_count = shape[first], column_count = shape[again];
+      const std::size_t rank = shape.size();
+      const ValueId rows = add_positions(n_.graph(), row_count, first, rank);
+      const ValueId columns = add_positions(n_.graph(), column_count, again, rank);
+      const ValueId is_diagonal = n_.apply(OpKind::Equal, {rows, columns});
+      const ValueId diagonal =
+          n_.apply(OpKind::Where, {is_diagonal, x.value, n_.scalar("zero", 0, x.value)});
+      const std::vector<std::int64_t> axes = {static_cast<std::int64_t>(again)};
+      x.value =
+          n_.apply(OpKind::ReduceSum, {diagonal}, {{"axes", axes}, {"keepdims", std::int64_t{0}}});
+      x.labels.erase(again, 1);
+      --first;  // it may occur once more
+    }
+  }
+
   /// Sums over the labels that are not kept.
   template <typename Predicate>
   void reduce(Labelled& x, const Predicate& keep) {
@@ -170,7 +222,9 @@ class Einsum {
 void convert_einsum(NodeImporter& n) {
   const std::string equation = n.string_attribute("equation", "");
   try {
-    const ValueId result = Einsum(n, parse_equation(equation)).run();
+    std::vector<std::size_t> ranks;
+    for (const ValueId x : n.inputs()) ranks.push_back(static_cast<std::size_t>(n.rank(x)));
+    const ValueId result = Einsum(n, parse_equation(equation, ranks)).run();
     n.finish(OpKind::Identity, {result});
   } catch (const Error& e) {
     throw Error(fmt::format("equation '{}': {}", equation, e.what()));

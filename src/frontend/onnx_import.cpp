@@ -9,6 +9,7 @@
 #include "frontend/node_importer.h"
 #include "frontend/onnx_dimensions.h"
 #include "frontend/onnx_model.h"
+#include "frontend/operators.h"
 
 namespace burin::frontend {
 namespace {
@@ -128,7 +129,7 @@ std::string lacking_reason(const OnnxNode& node) {
     return "control flow (a graph inside of a node) is not supported";
   }
   if (node.domain.empty()) return "the operator is not supported";
-  return "operators of the domain '" + node.domain + "' are not supported";
+  return "the operator of the domain '" + node.domain + "' is not supported";
 }
 
 class ModelImporter {
@@ -167,24 +168,27 @@ class ModelImporter {
       throw Error(
           fmt::format("the model imports no operator set for the domain '{}'", node.domain));
     }
-    if (node.domain.empty() && found->second < 11) {
-      throw Error(fmt::format("operator set {} is older than 11, the oldest that Burin reads",
-                              found->second));
-    }
     return found->second;
+  }
+
+  static void check_opset(const Operator& op, std::int64_t opset) {
+    if (!op.is.domain.empty() || opset >= op.oldest) return;
+    throw Error(fmt::format("operator set {} is older than {}, the oldest that Burin reads", opset,
+                            op.oldest));
   }
 
   void add_node(const OnnxNode& node, IntegerFollower& follower) {
     try {
       const std::int64_t opset = opset_of(node);
-      const Converter convert = find_converter(node);
-      if (convert == nullptr) throw Error(lacking_reason(node));
+      const Operator* op = find_operator(node.domain, node.op);
+      if (op == nullptr) throw Error(lacking_reason(node));
+      check_opset(*op, opset);
       std::vector<ValueId> inputs;
       for (const std::string& input : node.inputs) {
         inputs.push_back(input.empty() ? kNone : computed(input));
       }
       NodeImporter importer(graph_, node, opset, std::move(inputs));
-      convert(importer);
+      op->convert(importer);
       importer.check_attributes();
       for (std::size_t i = 0; i < node.outputs.size(); ++i) {
         const std::string& name = node.outputs[i];

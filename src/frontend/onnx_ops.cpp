@@ -1,5 +1,5 @@
-// How each ONNX operator becomes nodes of the Graph: most have one of the same name and differ in
-// nothing (the table at the end); the functions here rewrite the others to the form that
+// How ONNX operators become nodes of the Graph: most have one of the same name and differ in
+// nothing but attributes (direct_spec); the functions here rewrite the others to the form that
 // burin/ops.def states.
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
-#include "frontend/node_importer.h"
+#include "frontend/operators.h"
 
 namespace burin::frontend {
 namespace {
@@ -116,40 +116,7 @@ void convert_variadic(NodeImporter& n) {
   n.finish(OpKind::Div, {result, n.scalar("count", static_cast<double>(count), result)});
 }
 
-void convert_swish(NodeImporter& n) {
-  const double alpha = n.float_attribute("alpha", 1.0);
-  const ValueId x = n.input(0);
-  if (alpha == 1.0) return n.finish(OpKind::Silu, {x});
-  const ValueId scaled = n.emit(OpKind::Mul, "scaled", {x, n.scalar("alpha", alpha, x)});
-  n.finish(OpKind::Mul, {x, n.emit(OpKind::Sigmoid, "gate", {scaled})});
-}
-
 // ---- Axes ----
-
-/// Axes are an input since opset 13 (18 for reductions other than ReduceSum), an attribute before.
-std::vector<std::int64_t> axes_of(NodeImporter& n) {
-  std::vector<std::int64_t> axes = n.ints_attribute("axes");
-  return n.has_input(1) ? n.constant_ints(1, "the axes") : axes;
-}
-
-void convert_reduce(NodeImporter& n) {
-  const std::string& op = n.node().op;
-  ValueId x = n.input(0);
-  auto axes = NodeImporter::canonical_axes(axes_of(n), n.rank(x));
-  const std::int64_t keepdims = n.int_attribute("keepdims", 1);
-  const bool none_means_none = n.int_attribute("noop_with_empty_axes", 0) != 0;
-  if (axes.empty() && none_means_none) {
-    if (!op_from_name(op)) throw Error("noop_with_empty_axes is not supported here");
-    return n.finish(OpKind::Identity, {x});
-  }
-  if (axes.empty()) axes = all_axes(n.rank(x));
-  const Attributes attributes = {{"axes", axes}, {"keepdims", keepdims}};
-  if (const auto kind = op_from_name(op)) return n.finish(*kind, {x}, attributes);
-  if (op == "ReduceL1") x = n.emit(OpKind::Abs, "abs", {x});
-  if (op == "ReduceSumSquare") x = n.emit(OpKind::Mul, "square", {x, x});
-  if (op != "ReduceLogSum") return n.finish(OpKind::ReduceSum, {x}, attributes);
-  n.finish(OpKind::Log, {n.emit(OpKind::ReduceSum, "sum", {x}, attributes)});
-}
 
 void convert_global_max_pool(NodeImporter& n) {
   std::vector<std::int64_t> axes = all_axes(n.rank(n.input(0)));
@@ -160,7 +127,7 @@ void convert_global_max_pool(NodeImporter& n) {
 
 void convert_squeeze(NodeImporter& n) {
   const ValueId x = n.input(0);
-  std::vector<std::int64_t> axes = axes_of(n);
+  std::vector<std::int64_t> axes = n.axes_operand();
   if (!n.has_input(1) && !n.has_attribute("axes")) {
     const Shape& shape = n.value(x).shape;
     for (std::size_t d = 0; d < shape.size(); ++d) {
@@ -177,7 +144,7 @@ void convert_squeeze(NodeImporter& n) {
 
 void convert_unsqueeze(NodeImporter& n) {
   const ValueId x = n.input(0);
-  const std::vector<std::int64_t> axes = axes_of(n);
+  const std::vector<std::int64_t> axes = n.axes_operand();
   const std::int64_t rank = n.rank(x) + static_cast<std::int64_t>(axes.size());
   n.finish(OpKind::Unsqueeze, {x}, {{"axes", NodeImporter::canonical_axes(axes, rank)}});
 }
@@ -244,12 +211,31 @@ void convert_split(NodeImporter& n) {
 
 // ---- Normalisation ----
 
-/// LayerNormalization and RMSNormalization.
+/// The mean and the inverse deviation of a LayerNormalization, which models for training read.
+void finish_moments(NodeImporter& n) {
+  if (n.node().outputs.size() < 2) return;
+  const ValueId x = n.input(0);
+  const std::int64_t rank = n.rank(x);
+  std::vector<std::int64_t> axes = all_axes(rank);
+  axes.erase(axes.begin(), axes.begin() + n.axis_attribute(-1, rank));
+  const Attributes over = {{"axes", axes}, {"keepdims", std::int64_t{1}}};
+  const ValueId mean = n.apply(OpKind::ReduceMean, {x}, over);
+  const ValueId centred = n.apply(OpKind::Sub, {x, mean});
+  const ValueId squares = n.apply(OpKind::Mul, {centred, centred});
+  const ValueId epsilon = n.scalar("epsilon", n.float_attribute("epsilon", 1e-5), x);
+  const ValueId variance = n.apply(OpKind::ReduceMean, {squares}, over);
+  const ValueId deviation = n.apply(OpKind::Sqrt, {n.apply(OpKind::Add, {variance, epsilon})});
+  n.finish(mean, 1);
+  if (n.node().outputs.size() > 2) n.finish(n.apply(OpKind::Reciprocal, {deviation}), 2);
+}
+
+/// LayerNormalization, RMSNormalization, and what ONNX Runtime calls the latter.
 void convert_row_normalization(NodeImporter& n) {
   n.ignore_attribute("stash_type");  // in which precision to compute: Burin's is not lower
-  n.finish(own_op(n), n.inputs(),
+  n.finish(op_from_name(n.node().op).value_or(OpKind::RMSNormalization), n.inputs(),
            {{"axis", n.axis_attribute(-1, n.rank(n.input(0)))},
             {"epsilon", n.float_attribute("epsilon", 1e-5)}});
+  finish_moments(n);
 }
 
 void convert_batch_normalization(NodeImporter& n) {
@@ -345,8 +331,8 @@ void convert_direct(NodeImporter& n) {
   n.finish(own_op(n), n.inputs(), attributes);
 }
 
-/// The operations that passes make: ONNX has none of their names, or none with their meaning.
-bool is_internal(OpKind op) {
+/// The operations that ONNX has under the same name, with the same operands.
+bool is_direct(OpKind op) {
   switch (op) {
     case OpKind::Rsqrt:
     case OpKind::Square:
@@ -354,53 +340,74 @@ bool is_internal(OpKind op) {
     case OpKind::Silu:
     case OpKind::Brgemm:
     case OpKind::Repeat:
-    case OpKind::Subgraph: return true;
-    default: return false;
+    case OpKind::Subgraph: return false;
+    default: return true;
+  }
+}
+
+/// What has not changed since.
+std::int64_t oldest_set(OpKind op) {
+  switch (op) {
+    case OpKind::And:
+    case OpKind::Or:
+    case OpKind::Xor: return 7;
+    case OpKind::Not: return 1;
+    default: return 11;
+  }
+}
+
+/// The operands of direct operators that say shapes or axes.
+std::vector<int> known_operands(OpKind op) {
+  switch (op) {
+    case OpKind::CumSum:
+    case OpKind::Expand:
+    case OpKind::Reshape:
+    case OpKind::Tile: return {1};
+    case OpKind::Pad: return {1, 3};
+    case OpKind::Range: return {0, 1, 2};
+    case OpKind::Resize: return {1, 2, 3};
+    case OpKind::Slice: return {1, 2, 3, 4};
+    default: return {};
   }
 }
 
 }  // namespace
 
-Converter find_converter(const OnnxNode& node) {
-  static const std::unordered_map<std::string_view, Converter> rewritten = {
-      {"BatchNormalization", convert_batch_normalization},
-      {"Cast", convert_cast},
-      {"CastLike", convert_cast},
-      {"Constant", convert_constant},
-      {"ConstantOfShape", convert_constant_of_shape},
-      {"Dropout", convert_dropout},
-      {"Einsum", convert_einsum},
-      {"Flatten", convert_flatten},
-      {"GlobalMaxPool", convert_global_max_pool},
-      {"GroupNormalization", convert_group_normalization},
-      {"LayerNormalization", convert_row_normalization},
-      {"LogSoftmax", convert_softmax},
-      {"Max", convert_variadic},
-      {"Mean", convert_variadic},
-      {"Min", convert_variadic},
-      {"RMSNormalization", convert_row_normalization},
-      {"ReduceL1", convert_reduce},
-      {"ReduceL2", convert_reduce},
-      {"ReduceLogSum", convert_reduce},
-      {"ReduceMax", convert_reduce},
-      {"ReduceMean", convert_reduce},
-      {"ReduceMin", convert_reduce},
-      {"ReduceProd", convert_reduce},
-      {"ReduceSum", convert_reduce},
-      {"ReduceSumSquare", convert_reduce},
-      {"Softmax", convert_softmax},
-      {"Split", convert_split},
-      {"Squeeze", convert_squeeze},
-      {"Sum", convert_variadic},
-      {"Swish", convert_swish},
-      {"Transpose", convert_transpose},
-      {"Unsqueeze", convert_unsqueeze},
+std::vector<Operator> rewritten_operators() {
+  return {
+      {{"", "BatchNormalization"}, convert_batch_normalization},
+      {{"", "Cast"}, convert_cast},
+      {{"", "CastLike"}, convert_cast},
+      {{"", "Constant"}, convert_constant},
+      {{"", "ConstantOfShape", {0}}, convert_constant_of_shape},
+      {{"", "Dropout", {2}}, convert_dropout},
+      {{"", "Einsum"}, convert_einsum},
+      {{"", "Flatten"}, convert_flatten},
+      {{"", "GlobalMaxPool"}, convert_global_max_pool},
+      {{"", "GroupNormalization"}, convert_group_normalization},
+      {{"", "LayerNormalization"}, convert_row_normalization},
+      {{"", "LogSoftmax"}, convert_softmax},
+      {{"", "Max"}, convert_variadic},
+      {{"", "Mean"}, convert_variadic},
+      {{"", "Min"}, convert_variadic},
+      {{"", "RMSNormalization"}, convert_row_normalization},
+      {{"", "SimplifiedLayerNormalization"}, convert_row_normalization},
+      {{"", "Softmax"}, convert_softmax},
+      {{"", "Split", {1}}, convert_split},
+      {{"", "Squeeze", {1}}, convert_squeeze},
+      {{"", "Sum"}, convert_variadic},
+      {{"", "Transpose"}, convert_transpose},
+      {{"", "Unsqueeze", {1}}, convert_unsqueeze},
   };
-  if (!node.domain.empty()) return nullptr;
-  const auto found = rewritten.find(node.op);
-  if (found != rewritten.end()) return found->second;
-  const auto op = op_from_name(node.op);
-  return op && !is_internal(*op) ? convert_direct : nullptr;
+}
+
+std::vector<Operator> direct_operators() {
+  std::vector<Operator> lines;
+  for (const OpInfo& op : all_operations())
+    if (is_direct(op.kind))
+      lines.push_back(
+          {{"", op.name, known_operands(op.kind)}, convert_direct, oldest_set(op.kind)});
+  return lines;
 }
 
 }  // namespace burin::frontend

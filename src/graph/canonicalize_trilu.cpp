@@ -1,4 +1,5 @@
 #include "graph/canonicalize.h"
+#include "graph/positions.h"
 
 namespace burin {
 namespace {
@@ -25,18 +26,6 @@ std::optional<Triangle> match(const Graph& graph, const Node& node) {
   return Triangle{splat->inputs[0], diagonal, node.int_attribute("upper", 1) != 0};
 }
 
-/// The positions along a dimension, as a tensor of `rank` dimensions of which the others are 1.
-ValueId positions(Graph& graph, const Expr& length, std::size_t dimension, std::size_t rank) {
-  const auto integer = [&](const Expr& e) {
-    return add_known_integers(graph, "", Precision::i64, {e}, true);
-  };
-  const ValueId range = graph.add_op(OpKind::Range, "", {integer(0), integer(length), integer(1)});
-  std::vector<std::int64_t> axes;
-  for (std::size_t d = 0; d < rank; ++d)
-    if (d != dimension) axes.push_back(static_cast<std::int64_t>(d));
-  return graph.add_op(OpKind::Unsqueeze, "", {range}, {{"axes", axes}});
-}
-
 }  // namespace
 
 bool triangles_to_comparisons(Graph& graph) {
@@ -48,11 +37,9 @@ bool triangles_to_comparisons(Graph& graph) {
     const Shape shape = graph.value(node.outputs[0]).shape;
     if (!triangle || !uses_only(shape, bound)) continue;
     const std::size_t rank = shape.size();
-    ValueId row = positions(graph, shape[rank - 2], rank - 2, rank);
-    const ValueId column = positions(graph, shape[rank - 1], rank - 1, rank);
-    if (triangle->diagonal != kNone) row = graph.add_op(OpKind::Add, "", {row, triangle->diagonal});
-    const ValueId kept = graph.add_op(
-        triangle->upper ? OpKind::GreaterOrEqual : OpKind::LessOrEqual, "", {column, row});
+    const OpKind op = triangle->upper ? OpKind::GreaterOrEqual : OpKind::LessOrEqual;
+    const ValueId kept = add_comparison_of_positions(graph, op, shape[rank - 2], shape[rank - 1],
+                                                     triangle->diagonal, rank);
     const ValueId zero =
         graph.add_constant("", Tensor::scalar(graph.value(triangle->number).precision, 0));
     redirects.add(node.outputs[0],

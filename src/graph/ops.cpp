@@ -38,6 +38,8 @@ const OpInfo& info(OpKind kind) {
   return kOps[index];
 }
 
+std::span<const OpInfo> all_operations() { return kOps; }
+
 std::optional<OpKind> op_from_name(std::string_view onnx_name) {
   static const Index index = index_by(&OpInfo::name);
   return look_up(index, onnx_name);

@@ -10,6 +10,7 @@
 
 #include "burin/error.h"
 #include "graph/canonicalize.h"
+#include "graph/positions.h"
 #include "tokenize/attention_layout.h"
 #include "tokenize/attention_match.h"
 #include "tokenize/axis_view.h"
@@ -282,18 +283,12 @@ class AttentionBuilder {
     const auto integer = [&](std::int64_t value) {
       return add_known_integers(body, "", Precision::i64, {Expr(value)}, true);
     };
-    const auto positions = [&](std::int64_t length) {
-      return body.add_op(OpKind::Range, "", {integer(0), integer(length), integer(1)});
-    };
     const auto number = [&](double value) {
       return body.add_constant("", Tensor::scalar(constant.precision, value));
     };
     const Dims& dims = constant.constant->dims();
-    const ValueId last =
-        body.add_op(OpKind::Add, "", {positions(dims[dims.size() - 2]), integer(triangle.offset)});
-    const ValueId row =
-        body.add_op(OpKind::Unsqueeze, "", {last}, {{"axes", std::vector<std::int64_t>{1}}});
-    const ValueId seen = body.add_op(OpKind::LessOrEqual, "", {positions(dims.back()), row});
+    const ValueId seen = add_comparison_of_positions(
+        body, OpKind::LessOrEqual, dims[dims.size() - 2], dims.back(), integer(triangle.offset));
     if (constant.precision == Precision::boolean)
       return triangle.seen != 0 ? seen : body.add_op(OpKind::Not, "", {seen});
     return body.add_op(OpKind::Where, "", {seen, number(triangle.seen), number(triangle.hidden)});

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   burin::tools::add_run(app, status);
   burin::tools::add_bench(app, status);
   burin::tools::add_demo(app, status);
+  burin::tools::add_operators(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {

@@ -118,7 +118,7 @@ TEST(AttentionPipeline, BisectAndDisable) {
     testing::expect_same_results(before, after);
     EXPECT_EQ(timings.size(), pipeline.passes().size() - (pass.required ? 0 : 1));
     ASSERT_FALSE(stages.empty());
-    EXPECT_EQ(stages.front(), "dataflow.01.decompose_softmax");
+    EXPECT_TRUE(stages.front().ends_with("decompose_softmax")) << stages.front();
   }
 }
 

@@ -84,6 +84,34 @@ TEST(OnnxErrors, DamagedBytesNeverCrash) {
   }
 }
 
+void import_contrib(OnnxBuilder& model) {
+  auto& opset = *model.model().add_opset_import();
+  opset.set_domain("com.microsoft");
+  opset.set_version(1);
+}
+
+TEST(OnnxErrors, AttentionsThatHaveNoDecomposition) {
+  const auto make = [](const std::string& op, const std::vector<OnnxBuilder::Dim>& dims,
+                       const std::vector<std::string>& inputs) {
+    OnnxBuilder model(23);
+    model.input("q", dims).input("i", {"batch"}, Proto::INT32).output("y");
+    onnx::NodeProto& node = model.node(op, inputs, {"y"});
+    if (op == "Attention") return model;
+    node.set_domain("com.microsoft");
+    import_contrib(model);
+    set_int(node, "num_heads", 4);
+    return model;
+  };
+  const std::vector<OnnxBuilder::Dim> rows = {"batch", "seq", 32};
+  expect_error(make("Attention", rows, {"q", "q", "q"}), {"the_Attention", "heads"});
+  expect_error(make("Attention", {2, 3}, {"q", "q", "q"}), {"the_Attention", "dimensions"});
+  expect_error(make("MultiHeadAttention", rows, {"q", "q", "q", "", "", "", "", "", "i"}),
+               {"the_MultiHeadAttention", "past_sequence_length"});
+  OnnxBuilder smooth = make("GroupQueryAttention", rows, {"q", "q", "q", "", "", "i", "i"});
+  set_int(*smooth.graph().mutable_node(0), "smooth_softmax", 1);
+  expect_error(smooth, {"the_GroupQueryAttention", "smooth_softmax"});
+}
+
 TEST(OnnxErrors, UnknownOperators) {
   OnnxBuilder unknown = small_model();
   unknown.node("NoSuchOperator", {"x"}, {"y"});
@@ -94,11 +122,9 @@ TEST(OnnxErrors, UnknownOperators) {
   expect_error(internal, {"'the_Brgemm' (Brgemm)", "not supported"});
 
   OnnxBuilder foreign = small_model();
-  foreign.node("MultiHeadAttention", {"x"}, {"y"}).set_domain("com.microsoft");
-  auto& opset = *foreign.model().add_opset_import();
-  opset.set_domain("com.microsoft");
-  opset.set_version(1);
-  expect_error(foreign, {"'the_MultiHeadAttention' (MultiHeadAttention)", "com.microsoft"});
+  foreign.node("DecoderAttention", {"x"}, {"y"}).set_domain("com.microsoft");
+  import_contrib(foreign);
+  expect_error(foreign, {"'the_DecoderAttention' (DecoderAttention)", "com.microsoft"});
 
   OnnxBuilder loop = small_model();
   auto& body = *loop.node("Loop", {"x"}, {"y"}).add_attribute();
@@ -236,11 +262,11 @@ TEST(OnnxErrors, SqueezeOfWhateverIsOne) {
 }
 
 TEST(OnnxErrors, ResultsThatAreNotComputed) {
-  OnnxBuilder model = small_model();
-  model.floats("scale", {3}, {1, 1, 1});
-  model.node("LayerNormalization", {"x", "scale"}, {"z", "mean"});
-  model.node("Relu", {"mean"}, {"y"});
-  expect_error(model, {"'the_Relu' (Relu)", "'mean'"});
+  OnnxBuilder model(17);
+  model.input("x", {1, 1, 4, 4}).output("y");
+  set_ints(model.node("MaxPool", {"x"}, {"z", "places"}), "kernel_shape", {2, 2});
+  model.node("Neg", {"places"}, {"y"});
+  expect_error(model, {"'the_Neg' (Neg)", "'places'"});
 }
 
 TEST(OnnxErrors, MissingInputs) {
@@ -269,7 +295,8 @@ TEST(OnnxErrors, InputsWithoutRank) {
 }
 
 TEST(OnnxErrors, Einsum) {
-  for (const char* equation : {"...ij->...ji", "ii->i", "ij->k", "ijk->ij", "ij,jk->ik"}) {
+  for (const char* equation :
+       {"ij->ii", "i?->i", "...ijkl->...", "ij->k", "ijk->ij", "ij,jk->ik"}) {
     OnnxBuilder model = small_model();
     set_string(model.node("Einsum", {"x"}, {"y"}), "equation", equation);
     expect_error(model, {"'the_Einsum' (Einsum)", equation});

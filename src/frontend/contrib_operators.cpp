@@ -1,0 +1,91 @@
+// What ONNX Runtime's optimizer makes of transformers besides attentions (domain com.microsoft), as
+// https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md states it.
+
+#include "burin/error.h"
+#include "frontend/operators.h"
+
+namespace burin::frontend {
+namespace {
+
+using enum OpKind;
+
+const Attributes kTanhForm = {{"approximate", std::string("tanh")}};
+
+ValueId with_optional_sum(NodeImporter& n, ValueId x, std::size_t input) {
+  return n.has_input(input) ? n.apply(Add, {x, n.input(input)}) : x;
+}
+
+void convert_bias_gelu(NodeImporter& n) {
+  n.finish(Gelu, {n.apply(Add, {n.input(0), n.input(1)})});
+}
+
+void convert_fast_gelu(NodeImporter& n) {
+  n.finish(Gelu, {with_optional_sum(n, n.input(0), 1)}, kTanhForm);
+}
+
+void convert_gelu(NodeImporter& n) { n.finish(Gelu, {n.input(0)}); }
+
+void convert_quick_gelu(NodeImporter& n) {
+  const ValueId x = n.input(0);
+  const ValueId alpha = n.scalar("alpha", n.float_attribute("alpha", 1.702), x);
+  n.finish(Mul, {x, n.apply(Sigmoid, {n.apply(Mul, {x, alpha})})});
+}
+
+/// The sum of all that comes in is given out, too.
+void finish_normalization(NodeImporter& n, OpKind kind, ValueId sum, std::vector<ValueId> scales) {
+  constexpr std::size_t kSum = 3;
+  const Attributes attributes = {{"axis", n.rank(sum) - 1},
+                                 {"epsilon", n.float_attribute("epsilon", 1e-12)}};
+  scales.insert(scales.begin(), sum);
+  n.finish(kind, std::move(scales), attributes);
+  const auto& outputs = n.node().outputs;
+  if (kSum < outputs.size() && !outputs[kSum].empty()) n.finish(sum, kSum);
+}
+
+void convert_skip_layer_normalization(NodeImporter& n) {
+  const ValueId sum = with_optional_sum(n, n.apply(Add, {n.input(0), n.input(1)}), 4);
+  std::vector<ValueId> scales = {n.input(2)};
+  if (n.has_input(3)) scales.push_back(n.input(3));
+  finish_normalization(n, LayerNormalization, sum, scales);
+}
+
+void convert_skip_simplified_layer_normalization(NodeImporter& n) {
+  const ValueId sum = with_optional_sum(n, n.apply(Add, {n.input(0), n.input(1)}), 3);
+  finish_normalization(n, RMSNormalization, sum, {n.input(2)});
+}
+
+void convert_fused_matmul(NodeImporter& n) {
+  if (n.int_attribute("transBatchA", 0) != 0 || n.int_attribute("transBatchB", 0) != 0)
+    throw Error("transBatchA and transBatchB are not supported");
+  const auto operand = [&](std::size_t i, const char* key) {
+    const ValueId x = n.input(i);
+    const std::int64_t rank = n.rank(x);
+    if (n.int_attribute(key, 0) == 0 || rank < 2) return x;
+    std::vector<std::int64_t> perm;
+    for (std::int64_t d = 0; d < rank - 2; ++d) perm.push_back(d);
+    perm.insert(perm.end(), {rank - 1, rank - 2});
+    return n.apply(Transpose, {x}, {{"perm", perm}});
+  };
+  const ValueId a = operand(0, "transA"), b = operand(1, "transB");
+  const double alpha = n.float_attribute("alpha", 1);
+  if (alpha == 1) return n.finish(MatMul, {a, b});
+  const ValueId product = n.apply(MatMul, {a, b});
+  n.finish(Mul, {product, n.scalar("alpha", alpha, product)});
+}
+
+}  // namespace
+
+std::vector<Operator> contrib_operators() {
+  constexpr std::string_view kDomain = "com.microsoft";
+  return {
+      {{kDomain, "BiasGelu"}, convert_bias_gelu},
+      {{kDomain, "FastGelu"}, convert_fast_gelu},
+      {{kDomain, "FusedMatMul", {}, "transBatchA, transBatchB"}, convert_fused_matmul},
+      {{kDomain, "Gelu"}, convert_gelu},
+      {{kDomain, "QuickGelu"}, convert_quick_gelu},
+      {{kDomain, "SkipLayerNormalization"}, convert_skip_layer_normalization},
+      {{kDomain, "SkipSimplifiedLayerNormalization"}, convert_skip_simplified_layer_normalization},
+  };
+}
+
+}  // namespace burin::frontend

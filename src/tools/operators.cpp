@@ -1,0 +1,41 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <string>
+
+#include "burin/onnx.h"
+#include "tools/commands.h"
+
+namespace burin::tools {
+namespace {
+
+constexpr std::string_view kHead = R"(# ONNX operators
+
+What `load_onnx` reads, written by `burin operators`. Operator sets from 11 on are read; an operator or an attribute
+that is not is an error that names it.
+
+*Known* are the operands (counted from 0) that must be constants or follow from the shapes of the model's inputs: shapes
+of tensors depend on them. Attentions, normalisations and activations that the graph has no operation for are decomposed
+into ordinary ones, so that they are carved as any others.
+
+| Operator | Known | Refused |
+|---|---|---|
+)";
+
+std::string row(const OnnxOperator& op) {
+  const std::string prefix = op.domain.empty() ? "" : fmt::format("{}::", op.domain);
+  return fmt::format("| `{}{}` | {} | {} |\n", prefix, op.name, fmt::join(op.known, ", "),
+                     op.refused);
+}
+
+}  // namespace
+
+void add_operators(CLI::App& app, int& /*status*/) {
+  CLI::App* sub = app.add_subcommand("operators", "The ONNX operators that are read, as Markdown");
+  sub->callback([] {
+    fmt::print("{}", kHead);
+    for (const OnnxOperator& op : onnx_operators()) fmt::print("{}", row(op));
+  });
+}
+
+}  // namespace burin::tools
