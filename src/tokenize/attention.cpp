@@ -15,6 +15,7 @@
 #include "tokenize/attention_match.h"
 #include "tokenize/axis_view.h"
 #include "tokenize/carve.h"
+#include "tokenize/cost_rule.h"
 #include "tokenize/position_mask.h"
 
 namespace burin {
@@ -27,6 +28,7 @@ class AttentionBuilder {
       : graph_(graph), match_(match), carver_(graph, name), layout_(graph, match) {}
 
   NodeId build() {
+    refuse_what_does_not_pay();
     values_[scores()] = checked(make_scores(), scores());
     for (const NodeId id : match_.middle) build_middle(graph_.node(id));
     values_[result()] = checked(make_result(), result());
@@ -44,6 +46,13 @@ class AttentionBuilder {
   bool is_number(ValueId value) const { return has_one_element(graph_, value) && shape(value).size() <= layout_.axes(); }
   ValueId scores() const { return graph_.node(match_.query_key).outputs[0]; }
   ValueId result() const { return graph_.node(match_.probability_value).outputs[0]; }
+
+  void refuse_what_does_not_pay() const {
+    const AxisView& result_view = layout_.of(result());
+    const Shape& left = shape(match_.left.value);
+    const auto why = why_attention_is_left(result_view.source()[layout_.query_axis()], left.back(), result_view.source()[layout_.key_axis()]);
+    if (why) throw Refusal{*why};
+  }
 
   // ---- the products ----
 

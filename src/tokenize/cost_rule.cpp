@@ -55,6 +55,12 @@ std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vecto
   return std::nullopt;
 }
 
+std::optional<std::string> why_attention_is_left(const Expr& queries, const Expr& head, const Expr& value) {
+  const std::int64_t largest = std::max(head.as_constant().value_or(0), value.as_constant().value_or(0));
+  if (largest <= kLargestHead || queries.as_constant().value_or(kOneBlock + 1) <= kOneBlock) return std::nullopt;
+  return fmt::format("heads of {} elements: products of more than {} are faster alone", largest, kLargestHead);
+}
+
 bool is_vector_of_columns(const Tensor& constant, const Expr& columns) {
   if (constant.size() == 1) return true;
   return !constant.dims().empty() && columns == Expr(constant.dims().back()) &&

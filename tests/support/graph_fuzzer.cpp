@@ -35,7 +35,6 @@ constexpr int kMaxFailures = 20;  ///< then the run ends
 constexpr double kBudget = 2e5;   ///< multiplications of one run of the interpreter, about
 constexpr double kLinearBudget = 2e4;  ///< the same of the interpreter of Linear IR
 constexpr double kTolerance = 2e-5;
-constexpr std::size_t kNamedPairs = 400;  ///< of those that were not covered
 
 // ---- what a crash prints ----
 
@@ -165,11 +164,6 @@ Graph around(const Graph& body) {
   return graph;
 }
 
-void print_missing_pairs(const Coverage& coverage) {
-  const std::vector<std::string> pairs = coverage.missing_pairs();
-  for (std::size_t i = 0; i < std::min(pairs.size(), kNamedPairs); ++i) fmt::print("  never together: {}\n", pairs[i]);
-}
-
 bool belongs_into_attention(OpKind op) { return op == OpKind::MatMul || op == OpKind::Softmax; }
 
 /// A whole model with all of it carved that `carved_as` asks for; what is left of it at times, too.
@@ -210,7 +204,6 @@ void GraphFuzzer::run() {
   }
   for (int i = 0; i < count && failures_ < kMaxFailures; ++i) run_case(i);
   fmt::print("{}: {} graphs, {} runs, {} failures\n{}", kind_, count, runs_, failures_, coverage_.to_string());
-  print_missing_pairs(coverage_);
   if (count >= graphs_ && failures_ == 0) {
     const std::vector<std::string> missing = coverage_.missing();
     EXPECT_TRUE(missing.empty()) << "never covered: " << missing.front() << " and " << missing.size() - 1 << " more";

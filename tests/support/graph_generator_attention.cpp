@@ -34,13 +34,14 @@ class AttentionGenerator : GeneratedGraphBuilder {
     choose_dimensions();
     choose_batches();
     choose_batching();
-    Known q = merged(operand("q", query_batch_, queries_, head_size_)), k = merged(operand("k", key_batch_, keys_, head_size_)),
-          v = merged(operand("v", value_batch_, keys_, value_size_));
+    Known q = operand("q", query_batch_, queries_, head_size_), k = operand("k", key_batch_, keys_, head_size_),
+          v = operand("v", value_batch_, keys_, value_size_);
     choose_scale();
     if (scale_ == "on_query" || scale_ == "on_both") q = scaled(q);
     if (scale_ == "on_key" || scale_ == "on_both") k = scaled(k);
-    k = repeated(k);
-    v = repeated(v);
+    q = merged(q);
+    k = merged(repeated(k));
+    v = merged(repeated(v));
     Known x = split(scores(q, k));
     const std::string outputs =
         feature_of("outputs", {"one", "one", "one", "one", "one", "one", "probabilities", "scores", "reduced", "all"});
@@ -199,12 +200,12 @@ class AttentionGenerator : GeneratedGraphBuilder {
   /// The products may have heads as part of one batch dimension, or windows of images; operands have them apart.
   void choose_batching() {
     std::vector<std::string> ways = {"plain"};
-    if (has_batch_ && !has_outer_ && repeat_ == "none" && broadcast_ == "none") ways = {"plain", "plain", "flat", "windows", "windows"};
+    if (has_batch_ && !has_outer_ && repeat_ != "five" && repeat_ != "broadcast" && broadcast_ == "none") ways = {"plain", "plain", "flat", "windows", "windows"};
     batching_ = feature_of("batching", ways);
     if (batching_ == "flat") merged_batch_ = {main_batch_ * heads_};
     if (batching_ != "windows") return;
     const Expr windows = random_.between(2, 3);
-    query_batch_ = key_batch_ = value_batch_ = {main_batch_, windows, heads_};
+    for (Shape* batch : {&query_batch_, &key_batch_, &value_batch_}) batch->insert(batch->begin() + 1, windows);
     merged_batch_ = batch_ = {main_batch_ * windows, heads_};
   }
   Known merged(const Known& x) {
@@ -455,7 +456,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
     std::vector<std::string> ways = {"none", "none", "none", "none", "none"};
     if (has_heads_) ways.insert(ways.end(), {"transposed", "alibi"});
     if (batching_ == "windows") ways = {"windows"};
-    if (broadcast_ == "none" && batching_ != "windows") ways.emplace_back("gathered");
+    if (batching_ != "windows") ways.emplace_back("gathered");
     const std::string way = feature_of("bias", ways);
     if (way == "none") return x;
     if (way == "transposed") {  // a table that is read by distance has the heads last

@@ -618,6 +618,17 @@ TEST(TokenizeAttention, ReasonsForWhatIsLeft) {
             std::string::npos);
 }
 
+TEST(TokenizeAttention, LargeHeadsAreLeft) {
+  const auto reason = [](const std::string& shapes) {
+    const auto t = run("graph @g(" + shapes + ") {\n%0 = matmul %q, %k\n%p = softmax %0, axis=2\n%o = matmul %p, %v\nreturn %o\n}");
+    return t.report.rejected.empty() ? std::string() : t.report.rejected.front().reason;
+  };
+  EXPECT_EQ(reason("%q: f32[B,S,512], %k: f32[B,512,T], %v: f32[B,T,64]"), "heads of 512 elements: products of more than 384 are faster alone");
+  EXPECT_EQ(reason("%q: f32[B,S,64], %k: f32[B,64,T], %v: f32[B,T,385]"), "heads of 385 elements: products of more than 384 are faster alone");
+  EXPECT_EQ(reason("%q: f32[B,S,384], %k: f32[B,384,T], %v: f32[B,T,384]"), "");
+  EXPECT_EQ(reason("%q: f32[B,1,512], %k: f32[B,512,T], %v: f32[B,T,512]"), "") << "one block of queries";
+}
+
 TEST(TokenizeAttention, ClassifierIsNoAttention) {
   const auto t = run(R"(graph @g(%x: f32[B,8], %w: f32[8,4], %u: f32[4,8]) {
     %0 = matmul %x, %w
