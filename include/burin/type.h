@@ -12,8 +12,23 @@
 
 namespace burin {
 
-/// The element type of a tensor.
-enum class Precision : std::uint8_t { f32, f64, f16, bf16, i64, i32, i8, u8, boolean };
+/// The element type of a tensor. Kernels know f32, f64, f16, bf16, i64, i32, i8, u8 and boolean; what
+/// has other integers is computed by the interpreter, those of u64 as far as they fit i64.
+enum class Precision : std::uint8_t {
+  f32,
+  f64,
+  f16,
+  bf16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean
+};
 
 /// Bytes of one element (booleans take one).
 BURIN_EXPORT std::size_t size_of(Precision precision);

@@ -9,6 +9,7 @@
 
 #include "burin/error.h"
 #include "frontend/attention_builder.h"
+#include "frontend/cache_update.h"
 #include "frontend/operators.h"
 #include "frontend/rotary.h"
 #include "graph/positions.h"
@@ -351,22 +352,11 @@ class GroupQueryAttention : ContribAttention {
     if (!is_ragged_) return build_.append(optional(input), x);
     const ValueId room = n_.apply(
         OpKind::Expand, {n_.scalar("room", 0, x), n_.integers("new_keys", n_.value(x).shape)});
-    return n_.apply(OpKind::ScatterND, {build_.append(optional(input), room), places(x), x});
-  }
-
-  /// Where the new keys go: batch, head and position of each, i64 [B, heads, S, 3].
-  ValueId places(ValueId x) {
-    if (places_ != kNone) return places_;
-    const Shape shape = {build_.dim(x, 0), build_.dim(x, 1), queries_, Expr(1)};
-    const auto part = [&](ValueId index) {
-      return n_.apply(OpKind::Expand, {index, n_.integers("places", shape)});
-    };
-    const ValueId position = n_.apply(OpKind::Unsqueeze, {new_positions()}, {{"axes", Axes{1, 3}}});
-    const ValueId batch = add_positions(n_.graph(), shape[0], 0, 4),
-                  head = add_positions(n_.graph(), shape[1], 1, 4);
-    places_ = n_.apply(OpKind::Concat, {part(batch), part(head), part(position)},
-                       {{"axis", std::int64_t{3}}});
-    return places_;
+    CacheUpdate update;
+    update.cache = build_.append(optional(input), room);
+    update.update = x;
+    update.first = past_lengths();
+    return write_rows(n_, update);
   }
 
   void read_masks() {
@@ -391,7 +381,7 @@ class GroupQueryAttention : ContribAttention {
 
   Expr queries_, past_;
   bool is_ragged_ = false;
-  ValueId lengths_ = kNone, places_ = kNone;
+  ValueId lengths_ = kNone;
 };
 
 }  // namespace

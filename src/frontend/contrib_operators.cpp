@@ -73,6 +73,19 @@ void convert_fused_matmul(NodeImporter& n) {
   n.finish(Mul, {product, n.scalar("alpha", alpha, product)});
 }
 
+/// A Gemm and an activation that has no attributes.
+void convert_fused_gemm(NodeImporter& n) {
+  const std::string activation = n.string_attribute("activation", "Identity");
+  const auto kind = op_from_name(activation);
+  if (!kind || info(*kind).category != OpCategory::unary || *kind == Cast)
+    throw Error("activation '" + activation + "' is not supported");
+  const Attributes attributes = {{"alpha", n.float_attribute("alpha", 1)},
+                                 {"beta", n.float_attribute("beta", 1)},
+                                 {"transA", n.int_attribute("transA", 0)},
+                                 {"transB", n.int_attribute("transB", 0)}};
+  n.finish(*kind, {n.apply(Gemm, n.inputs(), attributes)});
+}
+
 }  // namespace
 
 std::vector<Operator> contrib_operators() {
@@ -80,6 +93,7 @@ std::vector<Operator> contrib_operators() {
   return {
       {{kDomain, "BiasGelu"}, convert_bias_gelu},
       {{kDomain, "FastGelu"}, convert_fast_gelu},
+      {{kDomain, "FusedGemm", {}, "parameters of the activation"}, convert_fused_gemm},
       {{kDomain, "FusedMatMul", {}, "transBatchA, transBatchB"}, convert_fused_matmul},
       {{kDomain, "Gelu"}, convert_gelu},
       {{kDomain, "QuickGelu"}, convert_quick_gelu},

@@ -167,6 +167,25 @@ void convert_transpose(NodeImporter& n) {
   n.finish(OpKind::Transpose, {x}, {{"perm", perm}});
 }
 
+void convert_space_to_depth(NodeImporter& n) {
+  const ValueId x = n.input(0);
+  const std::int64_t block = n.int_attribute("blocksize", 0);
+  const std::string mode = n.string_attribute("mode", "DCR");
+  if (n.rank(x) != 4) throw Error("the input must have four dimensions");
+  if (block <= 0) throw Error("blocksize must be positive");
+  if (mode != "DCR" && mode != "CRD") throw Error(fmt::format("mode '{}' is unknown", mode));
+  const Shape shape = n.value(x).shape;
+  const Expr rows = floor_div(shape[2], block), columns = floor_div(shape[3], block);
+  const Shape split = {shape[0], shape[1], rows, Expr(block), columns, Expr(block)};
+  const std::vector<std::int64_t> perm = mode == "DCR" ? std::vector<std::int64_t>{0, 3, 5, 1, 2, 4}
+                                                       : std::vector<std::int64_t>{0, 1, 3, 5, 2, 4};
+  const Attributes as_stated = {{"allowzero", std::int64_t{1}}};
+  const ValueId blocks = n.apply(OpKind::Reshape, {x, n.integers("blocks", split)}, as_stated);
+  const ValueId turned = n.apply(OpKind::Transpose, {blocks}, {{"perm", perm}});
+  const Shape result = {shape[0], shape[1] * block * block, rows, columns};
+  n.finish(OpKind::Reshape, {turned, n.integers("depth", result)}, as_stated);
+}
+
 /// Before opset 13, Softmax was over all dimensions from `axis` on (1 by default), as if flattened.
 void convert_softmax(NodeImporter& n) {
   const OpKind kind = own_op(n);
@@ -345,6 +364,15 @@ bool is_direct(OpKind op) {
   }
 }
 
+std::string_view refused(OpKind op) {
+  switch (op) {
+    case OpKind::MaxPool: return "indices of the maxima";
+    case OpKind::Resize:
+      return "antialias, keep_aspect_ratio_policy other than stretch, tf_crop_and_resize";
+    default: return {};
+  }
+}
+
 /// What has not changed since.
 std::int64_t oldest_set(OpKind op) {
   switch (op) {
@@ -375,13 +403,13 @@ std::vector<int> known_operands(OpKind op) {
 
 std::vector<Operator> rewritten_operators() {
   return {
-      {{"", "BatchNormalization"}, convert_batch_normalization},
+      {{"", "BatchNormalization", {}, "training_mode"}, convert_batch_normalization},
       {{"", "Cast"}, convert_cast},
       {{"", "CastLike"}, convert_cast},
       {{"", "Constant"}, convert_constant},
       {{"", "ConstantOfShape", {0}}, convert_constant_of_shape},
-      {{"", "Dropout", {2}}, convert_dropout},
-      {{"", "Einsum"}, convert_einsum},
+      {{"", "Dropout", {2}, "training_mode"}, convert_dropout},
+      {{"", "Einsum", {}, "more than two operands"}, convert_einsum},
       {{"", "Flatten"}, convert_flatten},
       {{"", "GlobalMaxPool"}, convert_global_max_pool},
       {{"", "GroupNormalization"}, convert_group_normalization},
@@ -393,7 +421,8 @@ std::vector<Operator> rewritten_operators() {
       {{"", "RMSNormalization"}, convert_row_normalization},
       {{"", "SimplifiedLayerNormalization"}, convert_row_normalization},
       {{"", "Softmax"}, convert_softmax},
-      {{"", "Split", {1}}, convert_split},
+      {{"", "SpaceToDepth"}, convert_space_to_depth},
+    {{"", "Split", {1}}, convert_split},
       {{"", "Squeeze", {1}}, convert_squeeze},
       {{"", "Sum"}, convert_variadic},
       {{"", "Transpose"}, convert_transpose},
@@ -405,8 +434,9 @@ std::vector<Operator> direct_operators() {
   std::vector<Operator> lines;
   for (const OpInfo& op : all_operations())
     if (is_direct(op.kind))
-      lines.push_back(
-          {{"", op.name, known_operands(op.kind)}, convert_direct, oldest_set(op.kind)});
+      lines.push_back({{"", op.name, known_operands(op.kind), refused(op.kind)},
+                       convert_direct,
+                       oldest_set(op.kind)});
   return lines;
 }
 

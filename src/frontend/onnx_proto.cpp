@@ -54,7 +54,7 @@ Tensor tensor_from_field(Precision precision, const Dims& dims, const Field& fie
   To* out = tensor.mutable_as<To>();
   for (const auto value : field) {
     if constexpr (std::is_integral_v<To>) {
-      if (!std::in_range<To>(static_cast<std::int64_t>(value))) {
+      if (!std::in_range<To>(value)) {
         throw Error(
             fmt::format("{}: {} is no value of type {}", subject, value, to_string(precision)));
       }
@@ -91,11 +91,18 @@ Tensor take_tensor(Proto& proto, ExternalData& files, const std::string& subject
       return tensor_from_field<std::int64_t>(precision, dims, proto.int64_data(), subject);
     case Precision::i32:
       return tensor_from_field<std::int32_t>(precision, dims, proto.int32_data(), subject);
+    case Precision::u64:
+      return tensor_from_field<std::uint64_t>(precision, dims, proto.uint64_data(), subject);
+    case Precision::u32:
+      return tensor_from_field<std::uint32_t>(precision, dims, proto.uint64_data(), subject);
+    case Precision::i16:
+      return tensor_from_field<std::int16_t>(precision, dims, proto.int32_data(), subject);
     case Precision::i8:
       return tensor_from_field<std::int8_t>(precision, dims, proto.int32_data(), subject);
     case Precision::u8:
     case Precision::boolean:
       return tensor_from_field<std::uint8_t>(precision, dims, proto.int32_data(), subject);
+    case Precision::u16:
     case Precision::f16:
     case Precision::bf16:  // the bits of an element in each integer
       return tensor_from_field<std::uint16_t>(precision, dims, proto.int32_data(), subject);
@@ -194,7 +201,11 @@ Precision precision_from_onnx(std::int64_t data_type) {
     case Proto::BFLOAT16: return Precision::bf16;
     case Proto::INT64: return Precision::i64;
     case Proto::INT32: return Precision::i32;
+    case Proto::INT16: return Precision::i16;
     case Proto::INT8: return Precision::i8;
+    case Proto::UINT64: return Precision::u64;
+    case Proto::UINT32: return Precision::u32;
+    case Proto::UINT16: return Precision::u16;
     case Proto::UINT8: return Precision::u8;
     case Proto::BOOL: return Precision::boolean;
     default: break;

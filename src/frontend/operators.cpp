@@ -11,9 +11,10 @@ auto key(const OnnxOperator& op) { return std::tuple(op.domain, op.name); }
 
 std::vector<Operator> collect() {
   std::map<std::tuple<std::string_view, std::string_view>, Operator> by_key;
-  for (const auto part : {activation_operators, attention_operators, contrib_attention_operators,
-                          contrib_operators, indicator_operators, reduction_operators,
-                          rewritten_operators, rotary_operators, direct_operators})
+  for (const auto part :
+       {activation_operators, attention_operators, cache_operators, contrib_attention_operators,
+        contrib_operators, indicator_operators, quantization_operators, reduction_operators,
+        rewritten_operators, rotary_operators, direct_operators})
     for (const Operator& op : part()) by_key.emplace(key(op.is), op);
   std::vector<Operator> all;
   for (auto& [unused, op] : by_key) all.push_back(std::move(op));

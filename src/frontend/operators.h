@@ -27,9 +27,11 @@ const Operator* find_operator(std::string_view domain, std::string_view name);
 // The parts of the table, each in the file of its name.
 std::vector<Operator> activation_operators();
 std::vector<Operator> attention_operators();
+std::vector<Operator> cache_operators();
 std::vector<Operator> contrib_attention_operators();
 std::vector<Operator> contrib_operators();
 std::vector<Operator> indicator_operators();
+std::vector<Operator> quantization_operators();
 std::vector<Operator> reduction_operators();
 std::vector<Operator> rewritten_operators();
 std::vector<Operator> rotary_operators();

@@ -144,7 +144,9 @@ Element cast_element(const InferContext& context, const Expr& x, Precision from,
           fits(std::numeric_limits<std::int32_t>::min(), std::numeric_limits<std::int32_t>::max()))
         return x;
       return std::nullopt;
+    case Precision::i16: return fits(-32768, 32767) ? Element(x) : std::nullopt;
     case Precision::i8: return fits(-128, 127) ? Element(x) : std::nullopt;
+    case Precision::u16: return fits(0, 65535) ? Element(x) : std::nullopt;
     case Precision::u8: return fits(0, 255) ? Element(x) : std::nullopt;
     default: return std::nullopt;
   }

@@ -243,7 +243,10 @@ std::int64_t to_integer(double x) {
 std::int64_t wrap_to(Precision precision, std::int64_t x) {
   switch (precision) {
     case Precision::i32: return static_cast<std::int32_t>(x);
+    case Precision::i16: return static_cast<std::int16_t>(x);
     case Precision::i8: return static_cast<std::int8_t>(x);
+    case Precision::u32: return static_cast<std::uint32_t>(x);
+    case Precision::u16: return static_cast<std::uint16_t>(x);
     case Precision::u8: return static_cast<std::uint8_t>(x);
     case Precision::boolean: return static_cast<std::int64_t>(x != 0);
     default: return x;

@@ -323,7 +323,8 @@ class Parser {
   static bool is_precision(std::string_view word) {
     for (const Precision each :
          {Precision::f32, Precision::f64, Precision::f16, Precision::bf16, Precision::i64,
-          Precision::i32, Precision::i8, Precision::u8, Precision::boolean})
+          Precision::i32, Precision::i16, Precision::i8, Precision::u64, Precision::u32,
+          Precision::u16, Precision::u8, Precision::boolean})
       if (to_string(each) == word) return true;
     return false;
   }

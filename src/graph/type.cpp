@@ -23,14 +23,18 @@ struct PrecisionInfo {
   std::size_t size;
 };
 
-constexpr std::array<PrecisionInfo, 9> kPrecisions = {{
+constexpr std::array<PrecisionInfo, 13> kPrecisions = {{
     {Precision::f32, "f32", 4},
     {Precision::f64, "f64", 8},
     {Precision::f16, "f16", 2},
     {Precision::bf16, "bf16", 2},
     {Precision::i64, "i64", 8},
     {Precision::i32, "i32", 4},
+    {Precision::i16, "i16", 2},
     {Precision::i8, "i8", 1},
+    {Precision::u64, "u64", 8},
+    {Precision::u32, "u32", 4},
+    {Precision::u16, "u16", 2},
     {Precision::u8, "u8", 1},
     {Precision::boolean, "bool", 1},
 }};
@@ -66,6 +70,12 @@ std::int64_t checked_size(Precision precision, const Dims& dims) {
   return count;
 }
 
+std::int64_t checked_i64(std::uint64_t value) {
+  if (!std::in_range<std::int64_t>(value))
+    throw Error(fmt::format("the u64 {} is more than Burin computes with (2^63 - 1)", value));
+  return static_cast<std::int64_t>(value);
+}
+
 /// Truncates towards zero; the nearest value where T cannot hold it, 0 for NaN.
 template <typename T>
 T to_integer(double value) {
@@ -87,7 +97,7 @@ Precision precision_from_string(std::string_view word) {
   for (const PrecisionInfo& each : kPrecisions)
     if (each.text == word) return each.precision;
   throw Error(
-      fmt::format("'{}' is not a precision (f32, f64, f16, bf16, i64, i32, i8, u8, bool)", word));
+      fmt::format("'{}' is not a precision (f32, f64, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, bool)", word));
 }
 
 std::string to_string(const Shape& shape) {
@@ -187,7 +197,11 @@ std::int64_t Tensor::int_at(std::int64_t i) const {
   switch (precision_) {
     case Precision::i64: return as<std::int64_t>()[i];
     case Precision::i32: return as<std::int32_t>()[i];
+    case Precision::i16: return as<std::int16_t>()[i];
     case Precision::i8: return as<std::int8_t>()[i];
+    case Precision::u64: return checked_i64(as<std::uint64_t>()[i]);
+    case Precision::u32: return as<std::uint32_t>()[i];
+    case Precision::u16: return as<std::uint16_t>()[i];
     case Precision::u8: return as<std::uint8_t>()[i];
     case Precision::boolean: return as<std::uint8_t>()[i] != 0 ? 1 : 0;
     default: return to_integer<std::int64_t>(at(i));
@@ -202,7 +216,11 @@ void Tensor::set(std::int64_t i, double value) {
     case Precision::bf16: mutable_as<std::uint16_t>()[i] = to_bf16(value); break;
     case Precision::i64: mutable_as<std::int64_t>()[i] = to_integer<std::int64_t>(value); break;
     case Precision::i32: mutable_as<std::int32_t>()[i] = to_integer<std::int32_t>(value); break;
+    case Precision::i16: mutable_as<std::int16_t>()[i] = to_integer<std::int16_t>(value); break;
     case Precision::i8: mutable_as<std::int8_t>()[i] = to_integer<std::int8_t>(value); break;
+    case Precision::u64: mutable_as<std::uint64_t>()[i] = to_integer<std::uint64_t>(value); break;
+    case Precision::u32: mutable_as<std::uint32_t>()[i] = to_integer<std::uint32_t>(value); break;
+    case Precision::u16: mutable_as<std::uint16_t>()[i] = to_integer<std::uint16_t>(value); break;
     case Precision::u8: mutable_as<std::uint8_t>()[i] = to_integer<std::uint8_t>(value); break;
     case Precision::boolean: mutable_as<std::uint8_t>()[i] = value != 0 ? 1 : 0; break;
   }
@@ -212,7 +230,11 @@ void Tensor::set_int(std::int64_t i, std::int64_t value) {
   switch (precision_) {
     case Precision::i64: mutable_as<std::int64_t>()[i] = value; break;
     case Precision::i32: mutable_as<std::int32_t>()[i] = static_cast<std::int32_t>(value); break;
+    case Precision::i16: mutable_as<std::int16_t>()[i] = static_cast<std::int16_t>(value); break;
     case Precision::i8: mutable_as<std::int8_t>()[i] = static_cast<std::int8_t>(value); break;
+    case Precision::u64: mutable_as<std::uint64_t>()[i] = static_cast<std::uint64_t>(value); break;
+    case Precision::u32: mutable_as<std::uint32_t>()[i] = static_cast<std::uint32_t>(value); break;
+    case Precision::u16: mutable_as<std::uint16_t>()[i] = static_cast<std::uint16_t>(value); break;
     case Precision::u8: mutable_as<std::uint8_t>()[i] = static_cast<std::uint8_t>(value); break;
     case Precision::boolean: mutable_as<std::uint8_t>()[i] = value != 0 ? 1 : 0; break;
     default: set(i, static_cast<double>(value)); break;

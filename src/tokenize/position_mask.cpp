@@ -28,7 +28,8 @@ bool is_cheap(OpKind op, bool on_integers) {
     case OpKind::And:
     case OpKind::Or:
     case OpKind::Xor:
-    case OpKind::Not: return !on_integers;
+    case OpKind::Not:
+    case OpKind::IsInf: return !on_integers;
     default: return info(op).category == OpCategory::compare;
   }
 }

@@ -180,6 +180,7 @@ def others():
     case("fast_gelu", "FastGelu", [rows])
     case("fast_gelu_bias", "FastGelu", [rows, bias])
     case("quick_gelu", "QuickGelu", [rows], alpha=1.5)
+    case("fused_gemm", "FusedGemm", [normal(2, 3), normal(4, 3), normal(4)], activation="Relu", transB=1, alpha=0.5)
     case("fused_matmul", "FusedMatMul", [normal(2, 3, 4), normal(2, 5, 4)], transB=1, alpha=0.5)
     case("skip_layer_norm", "SkipLayerNormalization", [rows, skip, scale, shift, bias], epsilon=1e-5)
     case("skip_layer_norm_plain", "SkipLayerNormalization", [rows, skip, scale])

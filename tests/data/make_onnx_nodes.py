@@ -23,7 +23,7 @@ from onnx.backend.test.loader import load_model_tests
 LARGEST = 6_000  # bytes of a test's files
 READ_TYPES = {  # those of the inputs and outputs that Burin has
     getattr(onnx.TensorProto, name)
-    for name in "FLOAT DOUBLE FLOAT16 BFLOAT16 INT64 INT32 INT8 UINT8 BOOL".split()
+    for name in "FLOAT DOUBLE FLOAT16 BFLOAT16 INT64 INT32 INT16 INT8 UINT64 UINT32 UINT16 UINT8 BOOL".split()
 }
 HERE = pathlib.Path(__file__).parent
 

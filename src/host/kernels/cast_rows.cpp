@@ -42,8 +42,8 @@ RowFunction with_precision(Precision precision, const F& f) {
     case Precision::i8: return f.template operator()<Precision::i8>();
     case Precision::u8: return f.template operator()<Precision::u8>();
     case Precision::boolean: return f.template operator()<Precision::boolean>();
+    default: return nullptr;
   }
-  return nullptr;
 }
 
 /// The number that an element stands for: a double or an i64.

@@ -268,6 +268,29 @@ TEST(TokenizeAttention, CausalMasksAreComputedInside) {
       << "the report tells of the mask's nodes";
 }
 
+/// As fused attentions are decomposed: a row that sees no key gives zeros.
+TEST(TokenizeAttention, WhatACausalMaskHidesIsComputedInsideBehindTheSoftmaxToo) {
+  const auto t = run(R"(graph @g(%q: f32[B,2,S,8], %k: f32[B,2,8,S], %v: f32[B,2,S,8]) {
+    %S = known i64[] {S}
+    %i = range 0, %S, 1
+    %i2 = unsqueeze %i, axes=[1]
+    %c = less_equal %i, %i2
+    %m = where %c, 0.0, -inf
+    %0 = matmul %q, %k
+    %1 = add %0, %m
+    %2 = max %1, -3.4028235e+38
+    %p = softmax %2, axis=3
+    %h = is_inf %m, detect_positive=0
+    %s = not %h
+    %f = cast %s, to="f32"
+    %r = mul %p, %f
+    %o = matmul %r, %v
+    return %o
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1);
+  EXPECT_EQ(input_shapes(body(t)), "[B,2,S,8] [B,2,8,S] [B,2,S,8]");
+}
+
 TEST(TokenizeAttention, PaddingEntersBesideACausalMask) {
   const auto t = run(with_mask(", %padding: bool[B,P+S]", R"(
     %i2 = unsqueeze %i, axes=[1]
