@@ -26,6 +26,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> product_rows;  ///< rows of a product's register tile
   std::optional<std::int64_t> pack_reads;
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
+  bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
 };
 
 /// All that is decided about a Subgraph, before any loop exists. Passes can do any of it; what to do is decided in
@@ -52,6 +53,7 @@ struct Schedule {
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
   bool stream = false;              ///< that they are
+  Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never
   bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory
