@@ -26,6 +26,8 @@ constexpr std::int64_t kShortRow = 128;
 constexpr std::int64_t kFewElements = 8;
 /// Elements of a row from which on it makes no difference that the next one is another row.
 constexpr std::int64_t kLongRow = 512;
+/// Rows by which a loop down columns asks early for what is in no cache.
+constexpr std::int64_t kRowsAhead = 8;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
@@ -181,10 +183,12 @@ class Scheduler {
     if (!rows) return;
     const Expr is_short = less(axes_.axes[schedule_.lane_axis].extent, anchors_.empty() ? kFewElements : kShortRow);
     rows_in_lanes_ = options_.rows_in_lanes || is_short == Expr(1);
-    if (rows_in_lanes_)
-      schedule_.lane_axis = *rows;
-    else
+    if (!rows_in_lanes_) {
       schedule_.rows_when = is_short;
+      return;
+    }
+    short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
+    schedule_.lane_axis = *rows;
   }
 
   /// Rows that are known to be long gain nothing from more elements.
@@ -200,7 +204,7 @@ class Scheduler {
   void choose_parallel() {
     if (is_weight_product()) return choose_row_blocks();
     for (AxisId a : axes_.of(results_.front()))
-      if (a != schedule_.lane_axis && is_common(a))
+      if (a != schedule_.lane_axis && a != short_axis_ && is_common(a))
         (shares_matrix(a) ? schedule_.parallel_inside : schedule_.parallel).push_back(a);
   }
 
@@ -316,6 +320,7 @@ class Scheduler {
       schedule_.product_rows = {1};
       schedule_.elementwise_rows = {1};
       schedule_.prefetched_row = kPrefetchedRow;
+      schedule_.rows_ahead = kRowsAhead;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
       schedule_.lane_steps = descending({rows_in_lanes_ ? lanes : kElementwiseVectors * lanes, lanes});
     }
@@ -356,6 +361,7 @@ class Scheduler {
   std::vector<ValueId> results_;  ///< the outputs, or what they are put together of
   std::set<AxisId> reduced_;
   bool rows_in_lanes_ = false;
+  std::optional<AxisId> short_axis_;  ///< of the rows that lie in the lanes
   Schedule schedule_;
 };
 

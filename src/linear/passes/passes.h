@@ -24,6 +24,7 @@ bool sink_operands(LinearIR& ir);
 bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir);
 bool prefetch_rows(LinearIR& ir, const Schedule& schedule);
+bool prefetch_ahead(LinearIR& ir, const Schedule& schedule);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
 bool stream_outputs(LinearIR& ir, const Schedule& schedule);
 bool allocate_scratch(LinearIR& ir);
