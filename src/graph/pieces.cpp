@@ -371,8 +371,10 @@ class Separation {
   }
 
   ValueId without_last_axis(ValueId v) {
-    const auto last = static_cast<std::int64_t>(shape(v).size()) - 1;
-    return to_.add_op(OpKind::Squeeze, "", {v}, {{"axes", std::vector<std::int64_t>{last}}});
+    const std::vector<std::int64_t> axes = {static_cast<std::int64_t>(shape(v).size()) - 1};
+    const Node* maker = producer(to_, v);
+    if (maker != nullptr && maker->op == OpKind::Unsqueeze && maker->ints_attribute("axes") == axes) return maker->inputs[0];
+    return to_.add_op(OpKind::Squeeze, "", {v}, {{"axes", axes}});
   }
 
   /// Folded along the axis of the pieces: each by itself, then their results.
@@ -411,7 +413,23 @@ class Separation {
   std::map<Key, ValueId> parts_;
 };
 
-bool moves_pieces(OpKind op) { return op == OpKind::Slice || op == OpKind::Split || op == OpKind::Concat; }
+/// Only inputs are taken apart, and only outputs put together.
+bool is_separated(const Graph& graph) {
+  const auto users = graph.users();
+  const auto only_leaves = [&](ValueId v) { return graph.is_output(v) && users[v].empty(); };
+  for (const NodeId id : graph.order()) {
+    const Node& node = graph.node(id);
+    if (node.op == OpKind::Split) return false;
+    if (node.op == OpKind::Slice) {
+      const Node* maker = producer(graph, node.inputs[0]);
+      if (maker != nullptr && maker->op != OpKind::Slice) return false;
+    }
+    if (node.op != OpKind::Concat || only_leaves(node.outputs[0])) continue;
+    for (const NodeId user : users[node.outputs[0]])
+      if (!is_put_together(graph, graph.node(user).outputs[0]) || !only_leaves(graph.node(user).outputs[0])) return false;
+  }
+  return true;
+}
 
 /// An input that is read as a whole and in pieces, with these pieces.
 std::optional<std::pair<ValueId, std::vector<PieceRange>>> input_read_in_two_ways(const Graph& graph) {
@@ -494,8 +512,7 @@ ValueId add_slice(Graph& graph, ValueId x, const PieceRange& r) {
 }
 
 bool separate_pieces(Graph& graph) {
-  const std::vector<NodeId> order = graph.order();
-  if (std::none_of(order.begin(), order.end(), [&](NodeId id) { return moves_pieces(graph.node(id).op); })) return false;
+  if (is_separated(graph) && !input_read_in_two_ways(graph)) return false;
   std::map<ValueId, std::vector<PieceRange>> taken_apart;
   Graph result = Separation(graph).run(taken_apart);
   for (auto found = input_read_in_two_ways(result); found; found = input_read_in_two_ways(result)) {

@@ -26,6 +26,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
   p.add({"prefetch_rows", "later times over a row bring the next one",
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
+  p.add({"prefetch_ahead", "what goes down columns asks for rows before it needs them, where no cache has them",
+         [schedule](LinearIR& ir) { return prefetch_ahead(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
   p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});

@@ -83,6 +83,7 @@ class Compiler {
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
     if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule);
+    if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
     kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
     return kernel_;
   }
@@ -123,20 +124,27 @@ class Compiler {
     add_alternative(axes, schedule, when, "stream", "stream_outputs");
   }
 
-  /// A second variant, where this pass can make one.
+  /// Rows in the lanes, for those shapes that the schedule names.
+  void add_rows(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+    overrides.rows_in_lanes = true;
+    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows", "");
+  }
+
+  /// One more variant; where this pass can make one, if a pass makes it.
   void add_alternative(const AxisMap& axes, const Schedule& schedule, const Expr& when, const std::string& name,
                        std::string_view pass) {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     if (dump_)
       pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
-    if (!run_passes(ir, schedule, pass)) return;
+    if (!run_passes(ir, schedule, pass) && !pass.empty()) return;
     emit(ir, schedule);
     runtime::Kernel::Variant& added = kernel_->variants.back();
     const runtime::Kernel::Variant& usual = kernel_->variants.front();
     added.aligned_outputs = schedule.stream;
     if (added.aligned_outputs && !(added.worker_bytes == usual.worker_bytes && added.call_bytes == usual.call_bytes))
       throw Error("what runs instead of a variant needs other scratch");
-    kernel_->choice = when;
+    const auto number = static_cast<std::int64_t>(kernel_->variants.size()) - 1;
+    kernel_->choice = kernel_->choice == Expr(0) ? when * number : select(when, number, kernel_->choice);
   }
 
   /// One more variant.

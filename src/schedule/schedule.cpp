@@ -21,8 +21,13 @@ constexpr std::int64_t kElementwiseBlock = 16384;
 /// Elements of a row of which the next one is prefetched while it is gone over for the second time: a few rows of
 /// inputs and results have to fit in the nearest cache.
 constexpr std::int64_t kPrefetchedRow = 3072;
+/// Elements of a row below which rows, not their elements, lie in the lanes: of a row that is folded, and of one that is not.
+constexpr std::int64_t kShortRow = 128;
+constexpr std::int64_t kFewElements = 8;
 /// Elements of a row from which on it makes no difference that the next one is another row.
 constexpr std::int64_t kLongRow = 512;
+/// Rows by which a loop down columns asks early for what is in no cache.
+constexpr std::int64_t kRowsAhead = 8;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
@@ -87,6 +92,7 @@ class Scheduler {
 
   Schedule run() {
     schedule_.lane_axis = lane_axis();
+    choose_rows_or_elements();
     choose_trips();
     schedule_.lanes_outside = is_common(schedule_.lane_axis);
     choose_parallel();
@@ -160,6 +166,31 @@ class Scheduler {
     return body_.is_constant(weight) && std::find(axes.begin(), axes.end(), schedule_.lane_axis) != axes.end();
   }
 
+  /// The axis of the rows of a group whose rows are short, if that axis may lie in the lanes: all that is folded is a row.
+  std::optional<AxisId> row_axis_for_lanes() const {
+    const std::vector<AxisId> widest = widest_value_axes();
+    if (!products_.empty() || widest.size() < 2) return std::nullopt;
+    const AxisId elements = widest.back(), rows = widest[widest.size() - 2];
+    const bool folds_rows = std::all_of(reduced_.begin(), reduced_.end(), [&](AxisId a) { return a == elements; });
+    if (!folds_rows || !is_common(rows)) return std::nullopt;
+    return rows;
+  }
+
+  /// Short rows leave most lanes empty, and each of them waits for what it folds. Where nothing is folded only very short
+  /// ones lose by that.
+  void choose_rows_or_elements() {
+    const auto rows = row_axis_for_lanes();
+    if (!rows) return;
+    const Expr is_short = less(axes_.axes[schedule_.lane_axis].extent, anchors_.empty() ? kFewElements : kShortRow);
+    rows_in_lanes_ = options_.rows_in_lanes || is_short == Expr(1);
+    if (!rows_in_lanes_) {
+      schedule_.rows_when = is_short;
+      return;
+    }
+    short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
+    schedule_.lane_axis = *rows;
+  }
+
   /// Rows that are known to be long gain nothing from more elements.
   void choose_trips() {
     const std::optional<std::int64_t> row = axes_.axes[schedule_.lane_axis].extent.as_constant();
@@ -173,7 +204,7 @@ class Scheduler {
   void choose_parallel() {
     if (is_weight_product()) return choose_row_blocks();
     for (AxisId a : axes_.of(results_.front()))
-      if (a != schedule_.lane_axis && is_common(a))
+      if (a != schedule_.lane_axis && a != short_axis_ && is_common(a))
         (shares_matrix(a) ? schedule_.parallel_inside : schedule_.parallel).push_back(a);
   }
 
@@ -289,8 +320,9 @@ class Scheduler {
       schedule_.product_rows = {1};
       schedule_.elementwise_rows = {1};
       schedule_.prefetched_row = kPrefetchedRow;
-      schedule_.stream_when = leave_all_caches();
-      schedule_.lane_steps = descending({kElementwiseVectors * lanes, lanes});
+      schedule_.rows_ahead = kRowsAhead;
+      if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
+      schedule_.lane_steps = descending({rows_in_lanes_ ? lanes : kElementwiseVectors * lanes, lanes});
     }
     schedule_.transposed_rows = {lanes, lanes / 2, 1};
     if (schedule_.lanes_outside)
@@ -328,6 +360,8 @@ class Scheduler {
   std::vector<NodeId> anchors_;  ///< reductions and products
   std::vector<ValueId> results_;  ///< the outputs, or what they are put together of
   std::set<AxisId> reduced_;
+  bool rows_in_lanes_ = false;
+  std::optional<AxisId> short_axis_;  ///< of the rows that lie in the lanes
   Schedule schedule_;
 };
 
@@ -384,6 +418,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());
   if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
+  if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
   if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));
   if (softmax_form == SoftmaxForm::online || !(online_when == Expr(0))) out.emplace_back("key_block", fmt::format("{}", key_block));

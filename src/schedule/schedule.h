@@ -26,6 +26,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> product_rows;  ///< rows of a product's register tile
   std::optional<std::int64_t> pack_reads;
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
+  bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
 };
 
 /// All that is decided about a Subgraph, before any loop exists. Passes can do any of it; what to do is decided in
@@ -48,10 +49,12 @@ struct Schedule {
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
+  std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
   bool stream = false;              ///< that they are
+  Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never
   bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory

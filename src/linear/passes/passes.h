@@ -25,6 +25,7 @@ bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir);
 bool prefetch_rows(LinearIR& ir, const Schedule& schedule);
 bool prefetch_across(LinearIR& ir);
+bool prefetch_ahead(LinearIR& ir, const Schedule& schedule);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
 bool stream_outputs(LinearIR& ir, const Schedule& schedule);
 bool allocate_scratch(LinearIR& ir);
