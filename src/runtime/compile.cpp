@@ -74,7 +74,10 @@ class Compiler {
     overrides.brgemm_executor = executor() != nullptr;
     if (!options_.softmax_form.empty()) overrides.softmax_form = softmax_form_from_string(options_.softmax_form);
     overrides.pack_reads = options_.pack_reads;
-    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    overrides.few_queries = options_.few_queries;
+    Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    const Expr few_queries = schedule.few_queries_when;
+    if (few_queries == Expr(1)) schedule = schedule_few_queries(body_, axes, target_, schedule);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
@@ -83,6 +86,8 @@ class Compiler {
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
     if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule);
+    if (!(schedule.few_queries_when == Expr(0)))
+      add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
     kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
     return kernel_;
   }
@@ -123,20 +128,21 @@ class Compiler {
     add_alternative(axes, schedule, when, "stream", "stream_outputs");
   }
 
-  /// A second variant, where this pass can make one.
+  /// One more variant, where this pass, if any is named, can make one.
   void add_alternative(const AxisMap& axes, const Schedule& schedule, const Expr& when, const std::string& name,
-                       std::string_view pass) {
+                       std::string_view pass = "") {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     if (dump_)
       pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
-    if (!run_passes(ir, schedule, pass)) return;
+    const bool fired = run_passes(ir, schedule, pass);
+    if (!pass.empty() && !fired) return;
     emit(ir, schedule);
     runtime::Kernel::Variant& added = kernel_->variants.back();
     const runtime::Kernel::Variant& usual = kernel_->variants.front();
     added.aligned_outputs = schedule.stream;
     if (added.aligned_outputs && !(added.worker_bytes == usual.worker_bytes && added.call_bytes == usual.call_bytes))
       throw Error("what runs instead of a variant needs other scratch");
-    kernel_->choice = when;
+    kernel_->choice = select(when, static_cast<std::int64_t>(kernel_->variants.size() - 1), kernel_->choice);
   }
 
   /// One more variant.

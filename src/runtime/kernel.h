@@ -45,7 +45,7 @@ struct Kernel {
   Tape tape{{}};                 ///< its last symbol is the number of workers
   ShapeBinding binding{"", {}};  ///< has the tape's other symbols
   std::vector<Output> outputs;
-  std::vector<Variant> variants;  ///< one or two
+  std::vector<Variant> variants;
   Expr choice = 0;                ///< which one
   Tape::Slot choice_slot = 0;
   std::vector<std::string> explicit_symbols;
@@ -54,7 +54,10 @@ struct Kernel {
 
   /// An expression of that variant which is chosen.
   Expr chosen(Expr Variant::*member) const {
-    return variants.size() == 1 ? variants[0].*member : select(choice, variants[1].*member, variants[0].*member);
+    Expr e = variants[0].*member;
+    for (std::size_t i = 1; i < variants.size(); ++i)
+      e = select(equal(choice, static_cast<std::int64_t>(i)), variants[i].*member, e);
+    return e;
   }
 };
 

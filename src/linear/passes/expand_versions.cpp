@@ -37,10 +37,18 @@ class Expansion {
   }
 
   std::vector<std::int64_t> steps_of(const Loop& loop, std::int64_t lanes) const {
-    if (loop.lanes) return schedule_.lane_steps;
+    if (loop.lanes) return steps_up_to(loop.versions.front().step);
+    if (schedule_.few_queries && holds_product(loop))
+      return holds_folded_product(loop) ? schedule_.folded_rows : schedule_.product_rows;
     for (const auto* steps : {&schedule_.transposed_rows, &schedule_.elementwise_rows})
       if (steps->front() == loop.versions.front().step) return *steps;
     return schedule_.product_rows_of(lanes);
+  }
+
+  std::vector<std::int64_t> steps_up_to(std::int64_t widest) const {
+    std::vector<std::int64_t> steps = schedule_.lane_steps;
+    std::erase_if(steps, [&](std::int64_t step) { return step > widest; });
+    return steps;
   }
 
   /// Whether this step, behind the versions that the loop has, comes to the end of each extent.
@@ -51,9 +59,9 @@ class Expansion {
 
   void expand(Loop& loop, std::int64_t lanes) {
     const std::int64_t widest = loop.versions.front().step;
+    const std::vector<std::int64_t> steps = steps_of(loop, lanes);
     Block body = std::move(loop.body());
     loop.versions.clear();
-    const std::vector<std::int64_t> steps = steps_of(loop, lanes);
     const Expr extent = loop.end - loop.begin;
     auto rest = extent.as_constant();
     for (std::int64_t step : steps) {

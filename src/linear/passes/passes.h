@@ -10,7 +10,7 @@ namespace burin::linear {
 // before -> after.
 
 bool outline_products(LinearIR& ir, const Schedule& schedule);
-bool fuse_loops(LinearIR& ir);
+bool fuse_loops(LinearIR& ir, const Schedule& schedule);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
 bool pack_constants(LinearIR& ir);

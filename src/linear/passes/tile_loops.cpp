@@ -41,14 +41,24 @@ class Tiling {
     for (Item& item : block) {
       if (!item.is_loop() || item.loop->brgemm) continue;
       Loop& loop = *item.loop;
-      if (loop.lanes) set_step(loop, schedule_.lane_steps.front());
+      if (loop.lanes) set_step(loop, tiled && schedule_.few_queries && folds(loop, block) ? ir_.lanes : schedule_.lane_steps.front());
       const bool row = !loop.lanes && !loop.parallel && !loop.condition && !tiled && loop.versions.front().step == 1;
       if (row) set_step(loop, row_step(loop, lane));
       visit(loop.body(), loop.lanes ? loop.var : lane, tiled || (row && loop.versions.front().step > 1));
     }
   }
 
+  /// Whether what the loop sums is folded across its lanes.
+  static bool folds(const Loop& loop, const Block& around) {
+    const Effects inside = effects(loop.body());
+    return std::any_of(around.begin(), around.end(), [&](const Item& item) {
+      return !item.is_loop() && info(item.expression.op).kind == OpClass::lanes && inside.writes.count(item.expression.in[0]) != 0;
+    });
+  }
+
   std::int64_t row_step(const Loop& loop, const std::string& lane) const {
+    if (lane.empty() && schedule_.few_queries && holds_product(loop))
+      return holds_folded_product(loop) ? schedule_.folded_rows.front() : schedule_.product_rows.front();
     if (lane.empty()) return 1;  // a lane loop inside computes a row at a time
     if (transposes(loop, lane)) return schedule_.transposed_rows.front();
     if (holds_product(loop)) return is_innermost(loop) ? 1 : schedule_.product_rows.front();
