@@ -17,6 +17,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return skip_masked_keys(ir, schedule); }, false});
   p.add({"rewrite_online_softmax", "blocks of keys with a running maximum and sum, where the schedule says so",
          [schedule](LinearIR& ir) { return rewrite_online_softmax(ir, schedule); }, false});
+  p.add({"split_keys", "items of work are blocks of keys, combined by a second phase, where queries are few",
+         [schedule](LinearIR& ir) { return split_keys(ir, schedule); }, false});
   p.add({"pack_constants", "constant matrices lie in memory as blocks of lanes read them", pack_constants, false});
   p.add({"isolate_transposes", "accesses across the lanes get loops of their own", isolate_transposes, false});
   p.add({"tile_loops", "rows and lanes that one iteration computes in registers",

@@ -18,6 +18,7 @@ bool pack_operands(LinearIR& ir, const Schedule& schedule);
 bool isolate_transposes(LinearIR& ir);
 bool skip_masked_keys(LinearIR& ir, const Schedule& schedule);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
+bool split_keys(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
 bool contract_multiply_add(LinearIR& ir);
 bool sink_operands(LinearIR& ir);
