@@ -27,10 +27,14 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
+  p.add({"jam_groups", "heads of a group load their keys once, where queries are few",
+         [schedule](LinearIR& ir) { return jam_groups(ir, schedule); }, false});
   p.add({"prefetch_rows", "later times over a row bring the next one",
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
+  p.add({"prefetch_keys", "keys and values that serve several rows are asked for some keys ahead",
+         [schedule](LinearIR& ir) { return prefetch_keys(ir, schedule); }, false});
   p.add({"stream_outputs", "large outputs are written past the caches, where the schedule says so",
          [schedule](LinearIR& ir) { return stream_outputs(ir, schedule); }, false});
   p.add({"allocate_scratch", "buffers to offsets, coloured by live range", allocate_scratch, true});

@@ -9,6 +9,7 @@
 // reads its keys and values from memory once.
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "schedule/schedule.h"
 
@@ -40,6 +41,10 @@ class FewQueries {
       schedule_.lanes_of[id] = lanes_of(id);
       if (is_product(body_.node(id).op) && schedule_.loop_order.empty()) schedule_.loop_order = axes_.of(body_.node(id).outputs[0]);
     }
+    // Heads of a group, whose number is known, innermost: they make good tiles.
+    std::ranges::stable_sort(schedule_.loop_order, {}, [&](AxisId a) {
+      return has(independent_, a) && axes_.axes[a].extent.as_constant().has_value();
+    });
     return std::move(schedule_);
   }
 
@@ -72,8 +77,10 @@ class FewQueries {
     const std::int64_t lanes = target_.lanes();
     schedule_.lane_steps = {(target_.vector_registers >= 32 ? kVectors : kVectorsOfFewRegisters) * lanes, lanes};
     schedule_.product_rows = {kRows, kRows / 2, 1};
+    schedule_.product_lanes = 2 * schedule_.lane_steps.front();
+    if (getenv("PR")) schedule_.product_rows = {atol(getenv("PR")), 1};
     schedule_.taller_tails = false;
-    schedule_.folded_rows = {lanes, kRows, 1};
+    schedule_.folded_rows = {getenv("FR") ? atol(getenv("FR")) : lanes, kRows, 1}; if (getenv("KB")) schedule_.key_block = atol(getenv("KB"));
     schedule_.elementwise_rows = {1};
   }
 

@@ -47,6 +47,7 @@ struct Schedule {
   std::vector<AxisId> parallel_inside;  ///< the same, inside of groups of blocks of lanes
   std::int64_t lane_group = 0;          ///< elements of the lane axis in such a group; a multiple of lane_block
   std::vector<std::int64_t> product_rows;      ///< of row loops around a product
+  std::int64_t product_lanes = 0;              ///< of few_queries: lanes of a product that has few rows
   std::vector<std::int64_t> folded_rows;       ///< the same where the product is summed across the lanes
   bool taller_tails = false;                   ///< a product's tile has more rows where it has fewer vectors of lanes
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one

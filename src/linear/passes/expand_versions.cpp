@@ -32,21 +32,34 @@ class Expansion {
       Loop& loop = *item.loop;
       if (!loop.parallel && loop.versions.size() == 1 && loop.versions.front().partial && !is_block_loop(loop))
         expand(loop, lanes);
-      for (Loop::Version& v : loop.versions) visit(v.body, loop.lanes ? v.step : lanes);
+      const bool has_rows = !loop.lanes && !is_block_loop(loop) && !loop.parallel;
+      for (Loop::Version& v : loop.versions) {
+        const std::int64_t around = rows_;
+        if (has_rows) rows_ *= v.step;
+        visit(v.body, loop.lanes ? v.step : lanes);
+        rows_ = around;
+      }
     }
   }
 
   std::vector<std::int64_t> steps_of(const Loop& loop, std::int64_t lanes) const {
-    if (loop.lanes) return steps_up_to(loop.versions.front().step);
+    if (loop.lanes) return lane_steps(loop);
     if (schedule_.few_queries && holds_product(loop))
-      return holds_folded_product(loop) ? schedule_.folded_rows : schedule_.product_rows;
+      return up_to(loop.versions.front().step, holds_folded_product(loop) ? schedule_.folded_rows : schedule_.product_rows);
     for (const auto* steps : {&schedule_.transposed_rows, &schedule_.elementwise_rows})
       if (steps->front() == loop.versions.front().step) return *steps;
     return schedule_.product_rows_of(lanes);
   }
 
-  std::vector<std::int64_t> steps_up_to(std::int64_t widest) const {
+  /// Those of the schedule, no wider than the loop has; a product's may be wider where it has fewer rows.
+  std::vector<std::int64_t> lane_steps(const Loop& loop) const {
     std::vector<std::int64_t> steps = schedule_.lane_steps;
+    const std::int64_t widest = loop.versions.front().step;
+    if (widest > steps.front() && rows_ * widest <= schedule_.product_rows.front() * steps.front()) steps.insert(steps.begin(), widest);
+    return up_to(widest, std::move(steps));
+  }
+
+  static std::vector<std::int64_t> up_to(std::int64_t widest, std::vector<std::int64_t> steps) {
     std::erase_if(steps, [&](std::int64_t step) { return step > widest; });
     return steps;
   }
@@ -80,6 +93,7 @@ class Expansion {
 
   LinearIR& ir_;
   const Schedule& schedule_;
+  std::int64_t rows_ = 1;  ///< of the tile around
   bool changed_ = false;
 };
 

@@ -19,6 +19,8 @@ bool isolate_transposes(LinearIR& ir);
 bool skip_masked_keys(LinearIR& ir, const Schedule& schedule);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
 bool split_keys(LinearIR& ir, const Schedule& schedule);
+bool jam_groups(LinearIR& ir, const Schedule& schedule);
+bool prefetch_keys(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
 bool contract_multiply_add(LinearIR& ir);
 bool sink_operands(LinearIR& ir);

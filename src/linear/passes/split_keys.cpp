@@ -40,6 +40,9 @@
 namespace burin::linear {
 namespace {
 
+/// Items of work for each worker, if there are several: enough to be even.
+constexpr std::int64_t kItemsPerWorker = 8;
+
 bool is_exponential(Op op) { return op == Op::exp || op == Op::exp2 || op == Op::exp2_softmax; }
 
 /// What a loop over all keys makes, and blocks of keys make in parts.
@@ -206,9 +209,15 @@ class KeySplit {
     block_variable_ = fresh_variable(ir_, pattern_.keys + ".n");
     blocks_ = ceil_div(pattern_.key_loop()->end, schedule_.key_block);
     place_parts();
-    Block combined = renamed(body);
+    for_each_expression(body, [&](const Expression& e) {
+      if (e.op == Op::update_fma) products_.insert(e.out);
+    });
+    Item second = ir_.phases[0].clone();
+    Block& combined = parallel_nest(*second.loop).back()->body();
+    rename(combined);
+    combine(combined);
     split(body);
-    combine(combined, nest_.back());
+    ir_.phases.push_back(std::move(second));
     return true;
   }
 
@@ -286,41 +295,80 @@ class KeySplit {
     });
     remove_dead(body);
 
-    // Around the innermost parallel loop: heads lie beside one another for each key.
-    Loop blocks = loop_over_blocks();
-    blocks.parallel = true;
-    Loop inner = std::move(*nest_.back());
-    blocks.body().emplace_back(std::move(inner));
-    *nest_.back() = std::move(blocks);
-    nest_.back() = nest_.back()->body()[0].loop.get();
+    distribute(std::move(body));
   }
 
-  Loop loop_over_blocks() const {
+  /// Heads, the innermost parallel loop, lie beside one another for each key: all of an item's scores come first, then all
+  /// of its outputs, so that memory is read in few streams.
+  void distribute(Block body) {
+    Loop& heads = *nest_.back();
+    const std::size_t first = first_output(body);
+    Block scores, outputs;
+    std::move(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(first), std::back_inserter(scores));
+    std::move(body.begin() + static_cast<std::ptrdiff_t>(first), body.end(), std::back_inserter(outputs));
+
+    Loop chunks = loop_over(fresh_variable(ir_, heads.var + ".c"), chunks_of(heads));
+    chunks.parallel = true;
+    const Expr size = ir_.define("heads.chunk", ceil_div(heads.end, max(1, chunks.end)));
+    const Expr begin = Expr::symbol(chunks.var) * size;
+    for (Block* part : {&scores, &outputs}) {
+      if (part->empty()) continue;
+      Loop some = loop_over(heads.var, min(heads.end, begin + size));
+      some.begin = begin;
+      some.body() = std::move(*part);
+      chunks.body().emplace_back(std::move(some));
+    }
+    Loop blocks = loop_over(block_variable_, blocks_);
+    blocks.parallel = true;
+    blocks.body().emplace_back(std::move(chunks));
+    heads = std::move(blocks);
+  }
+
+  /// So many that there is work for all workers; one for one worker.
+  Expr chunks_of(const Loop& heads) {
+    Expr items = blocks_;
+    for (const Loop* l : nest_)
+      if (l != &heads) items *= l->end;
+    ir_.add_symbol(kWorkers);
+    const Expr wanted = (Expr::symbol(kWorkers) - 1) * kItemsPerWorker + 1;
+    return ir_.define("heads.chunks", min(heads.end, ceil_div(wanted, max(1, items))));
+  }
+
+  /// The first item that holds a product with probabilities.
+  std::size_t first_output(const Block& body) const {
+    std::size_t first = 0;
+    const auto makes_output = [&](const Item& item) {
+      const std::set<ValueId> written = effects(item).writes;
+      return item.is_loop() && std::ranges::any_of(pattern_.sums, [&](const Result& r) { return products_.count(r.running) != 0 && written.count(r.running) != 0; });
+    };
+    while (first < body.size() && !makes_output(body[first])) ++first;
+    return first;
+  }
+
+  static Loop loop_over(const std::string& variable, Expr end) {
     Loop loop;
-    loop.var = block_variable_;
+    loop.var = variable;
     loop.begin = 0;
-    loop.end = blocks_;
+    loop.end = std::move(end);
     loop.versions.push_back({1, false, {}});
     return loop;
   }
 
   // ---- the second phase
 
-  Block renamed(const Block& body) {
-    Block copy = clone(body);
+  void rename(Block& body) {
     const auto rename = [&](ValueId& v) {
       const auto [it, fresh] = names_.try_emplace(v, kNone);
       if (fresh) it->second = ir_.new_value(ir_.values[v]);
       v = it->second;
     };
-    for_each_expression(copy, [&](Expression& e) {
+    for_each_expression(body, [&](Expression& e) {
       for (ValueId& v : e.in) rename(v);
       if (e.out != kNone) rename(e.out);
     });
-    return copy;
   }
 
-  void combine(Block& body, const Loop* innermost) {
+  void combine(Block& body) {
     std::vector<Result> all = results();
     std::map<ValueId, Parts> parts;
     for (Result& r : all) {
@@ -347,9 +395,6 @@ class KeySplit {
       return i + added;
     });
     remove_dead(body);
-    Item phase = ir_.phases[0].clone();
-    place_in_nest(*phase.loop, innermost->var, std::move(body));
-    ir_.phases.push_back(std::move(phase));
   }
 
   static Expression fill(const Result& r, std::vector<std::string> over) {
@@ -362,7 +407,7 @@ class KeySplit {
   }
 
   Loop combining(const Result& r, const std::map<ValueId, Parts>& parts, ValueId maximum) {
-    Loop loop = loop_over_blocks();
+    Loop loop = loop_over(block_variable_, blocks_);
     Block& body = loop.body();
     const auto load = [&](ValueId of) {
       Expression e = access(Op::load, parts.at(of));
@@ -389,18 +434,6 @@ class KeySplit {
     const ValueId weight = emit(pattern_.weight.exponential, {shift});
     emit(Op::update_fma, {r.value, weight, load(r.value)});
     return loop;
-  }
-
-  /// The nest without the loop over blocks, with another body.
-  void place_in_nest(Loop& loop, const std::string& innermost, Block body) const {
-    if (loop.var == block_variable_) {
-      Loop inside = std::move(*loop.body()[0].loop);
-      loop = std::move(inside);
-    }
-    if (loop.var == innermost)
-      loop.body() = std::move(body);
-    else
-      place_in_nest(*loop.body()[0].loop, innermost, std::move(body));
   }
 
   // ---- both
@@ -450,6 +483,7 @@ class KeySplit {
   Pattern pattern_;
   std::string block_variable_;
   Expr blocks_;
+  std::set<ValueId> products_;  ///< variables of products
   std::map<ValueId, Parts> parts_;
   std::map<ValueId, ValueId> names_;  ///< of the second phase, by those of the first
 };
