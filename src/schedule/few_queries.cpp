@@ -9,7 +9,6 @@
 // reads its keys and values from memory once.
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "schedule/schedule.h"
 
@@ -18,6 +17,11 @@ namespace {
 
 /// Vectors of lanes that one iteration computes: with rows of a product about as many sums as registers hold.
 constexpr std::int64_t kVectors = 4, kVectorsOfFewRegisters = 2;
+/// Rows that are summed across the lanes together: more of them would share few sets of the nearest cache, where rows lie a
+/// large power of two apart.
+constexpr std::int64_t kFoldedRows = 8;
+/// Keys of an item of work: few enough for items to be many, many enough for what each item leaves to be combined.
+constexpr std::int64_t kKeyBlock = 256;
 /// Rows of a product that share its vectors.
 constexpr std::int64_t kRows = 4;
 
@@ -78,9 +82,9 @@ class FewQueries {
     schedule_.lane_steps = {(target_.vector_registers >= 32 ? kVectors : kVectorsOfFewRegisters) * lanes, lanes};
     schedule_.product_rows = {kRows, kRows / 2, 1};
     schedule_.product_lanes = 2 * schedule_.lane_steps.front();
-    if (getenv("PR")) schedule_.product_rows = {atol(getenv("PR")), 1};
     schedule_.taller_tails = false;
-    schedule_.folded_rows = {getenv("FR") ? atol(getenv("FR")) : lanes, kRows, 1}; if (getenv("KB")) schedule_.key_block = atol(getenv("KB"));
+    schedule_.folded_rows = {kFoldedRows, kRows, 1};
+    schedule_.key_block = kKeyBlock;
     schedule_.elementwise_rows = {1};
   }
 

@@ -1,18 +1,18 @@
 // Where queries are few, an item of work is a block of keys, not all keys of a head: there are items for all workers, and
 // neighbouring items read neighbouring memory. A second phase combines what the blocks have made.
 //
-//     parallel _h in 0..H {                         parallel _k.n in 0..ceil_div(S, 128) {
+//     parallel _h in 0..H {                         parallel _k.n in 0..ceil_div(S, 256) {
 //       %max = fill -inf                              parallel _h in 0..H {
 //       lanes _k in 0..S {                              %max = fill lowest
-//         %t = ...  update_max %max, %t }               lanes _k in 128*_k.n.. { %t = ...  update_max %max, %t }
+//         %t = ...  update_max %max, %t }               lanes _k in 256*_k.n.. { %t = ...  update_max %max, %t }
 //       %m = lanes_max %max                             %m = lanes_max %max
 //       %sum = fill 0                                   store %m.part[H*_k.n + _h], %m
 //       lanes _k in 0..S {                              %sum = fill 0
-//         %e = exp2(%t - %m)                            lanes _k in 128*_k.n.. { %e = exp2(%t - %m)  update_sum %sum, %e }
+//         %e = exp2(%t - %m)                            lanes _k in 256*_k.n.. { %e = exp2(%t - %m)  update_sum %sum, %e }
 //         update_sum %sum, %e }                         store %l.part[H*_k.n + _h], lanes_sum %sum
 //       %l = lanes_sum %sum                             lanes _e {
 //       lanes _e {                                        %o = fill 0
-//         %o = fill 0                        ->           loop _k in 128*_k.n.. { update_fma %o, %e, v }
+//         %o = fill 0                        ->           loop _k in 256*_k.n.. { update_fma %o, %e, v }
 //         loop _k in 0..S { update_fma %o, %e, v }        store %o.part[...], %o } } }
 //         store %out, %o / %l } }                     parallel _h in 0..H {
 //                                                       %m = fill lowest
@@ -39,9 +39,6 @@
 
 namespace burin::linear {
 namespace {
-
-/// Items of work for each worker, if there are several: enough to be even.
-constexpr std::int64_t kItemsPerWorker = 8;
 
 bool is_exponential(Op op) { return op == Op::exp || op == Op::exp2 || op == Op::exp2_softmax; }
 
@@ -209,9 +206,6 @@ class KeySplit {
     block_variable_ = fresh_variable(ir_, pattern_.keys + ".n");
     blocks_ = ceil_div(pattern_.key_loop()->end, schedule_.key_block);
     place_parts();
-    for_each_expression(body, [&](const Expression& e) {
-      if (e.op == Op::update_fma) products_.insert(e.out);
-    });
     Item second = ir_.phases[0].clone();
     Block& combined = parallel_nest(*second.loop).back()->body();
     rename(combined);
@@ -295,54 +289,12 @@ class KeySplit {
     });
     remove_dead(body);
 
-    distribute(std::move(body));
-  }
-
-  /// Heads, the innermost parallel loop, lie beside one another for each key: all of an item's scores come first, then all
-  /// of its outputs, so that memory is read in few streams.
-  void distribute(Block body) {
+    // Heads, the innermost parallel loop, lie beside one another for each key.
     Loop& heads = *nest_.back();
-    const std::size_t first = first_output(body);
-    Block scores, outputs;
-    std::move(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(first), std::back_inserter(scores));
-    std::move(body.begin() + static_cast<std::ptrdiff_t>(first), body.end(), std::back_inserter(outputs));
-
-    Loop chunks = loop_over(fresh_variable(ir_, heads.var + ".c"), chunks_of(heads));
-    chunks.parallel = true;
-    const Expr size = ir_.define("heads.chunk", ceil_div(heads.end, max(1, chunks.end)));
-    const Expr begin = Expr::symbol(chunks.var) * size;
-    for (Block* part : {&scores, &outputs}) {
-      if (part->empty()) continue;
-      Loop some = loop_over(heads.var, min(heads.end, begin + size));
-      some.begin = begin;
-      some.body() = std::move(*part);
-      chunks.body().emplace_back(std::move(some));
-    }
     Loop blocks = loop_over(block_variable_, blocks_);
     blocks.parallel = true;
-    blocks.body().emplace_back(std::move(chunks));
+    blocks.body().emplace_back(std::move(heads));
     heads = std::move(blocks);
-  }
-
-  /// So many that there is work for all workers; one for one worker.
-  Expr chunks_of(const Loop& heads) {
-    Expr items = blocks_;
-    for (const Loop* l : nest_)
-      if (l != &heads) items *= l->end;
-    ir_.add_symbol(kWorkers);
-    const Expr wanted = (Expr::symbol(kWorkers) - 1) * kItemsPerWorker + 1;
-    return ir_.define("heads.chunks", min(heads.end, ceil_div(wanted, max(1, items))));
-  }
-
-  /// The first item that holds a product with probabilities.
-  std::size_t first_output(const Block& body) const {
-    std::size_t first = 0;
-    const auto makes_output = [&](const Item& item) {
-      const std::set<ValueId> written = effects(item).writes;
-      return item.is_loop() && std::ranges::any_of(pattern_.sums, [&](const Result& r) { return products_.count(r.running) != 0 && written.count(r.running) != 0; });
-    };
-    while (first < body.size() && !makes_output(body[first])) ++first;
-    return first;
   }
 
   static Loop loop_over(const std::string& variable, Expr end) {
@@ -483,7 +435,6 @@ class KeySplit {
   Pattern pattern_;
   std::string block_variable_;
   Expr blocks_;
-  std::set<ValueId> products_;  ///< variables of products
   std::map<ValueId, Parts> parts_;
   std::map<ValueId, ValueId> names_;  ///< of the second phase, by those of the first
 };
