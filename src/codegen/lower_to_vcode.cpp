@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <span>
+#include <tuple>
 
 #include "burin/error.h"
 #include "codegen/addresses.h"
@@ -62,14 +63,15 @@ struct ValueRegisters {
 
 class PhaseEmitter {
  public:
-  PhaseEmitter(const LinearIR& ir, const TargetInfo& target, Tape& tape)
+  /// varies: of all values, see linear::dependences.
+  PhaseEmitter(const LinearIR& ir, const std::vector<std::set<std::string>>& varies, const TargetInfo& target, Tape& tape)
       : ir_(ir),
         target_(target),
         b_(program_),
         prologue_(b_, ir, tape),
         index_(b_, prologue_),
         elementwise_(b_, target),
-        varies_(linear::dependences(ir)) {
+        varies_(varies) {
     linear::for_each_expression(ir.phases, [&](const Expression& e) {
       if (info(e.op).kind == linear::OpClass::update) updated_.insert(e.out);
       for (ValueId v : e.in) readers_[v].push_back(&e);
@@ -181,10 +183,13 @@ class PhaseEmitter {
     return keys;
   }
 
-  std::set<PointerKey> required_inside(const Loop& loop) const {
+  /// (Asked for again by each loop around.)
+  const std::set<PointerKey>& required_inside(const Loop& loop) const {
+    const auto [known, fresh] = required_inside_.try_emplace(&loop);
+    if (!fresh) return known->second;
     std::set<PointerKey> keys;
     for (const Loop::Version& v : loop.versions) keys.merge(required(v.body));
-    return keys;
+    return required_inside_[&loop] = std::move(keys);
   }
 
   /// Bounds inside of a loop with a condition depend on its variable in any way; it seldom runs twice: addresses with the
@@ -392,8 +397,15 @@ class PhaseEmitter {
   bool spans_rows(ValueId v, const Tile& t) const { return t.rows > 1 && varies_[v].count(t.row_variable) != 0; }
   bool spans_lanes(ValueId v, const Tile& t) const { return !t.lane_variable.empty() && varies_[v].count(t.lane_variable) != 0; }
 
-  /// The tile of the work that an expression does (its operands' and its own).
-  std::pair<bool, bool> extent_of(const Expression& e, const Tile& t) const {
+  /// The tile of the work that an expression does (its operands' and its own). It is emitted for one tile: each element
+  /// asks the same.
+  std::pair<bool, bool> extent_of(const Expression& e, const Tile& t) {
+    const auto [known, fresh] = extents_.try_emplace(&e);
+    if (fresh) known->second = find_extent(e, t);
+    return known->second;
+  }
+
+  std::pair<bool, bool> find_extent(const Expression& e, const Tile& t) const {
     bool rows = false, lanes = false;
     for (ValueId v : e.in) rows |= spans_rows(v, t), lanes |= spans_lanes(v, t);
     if (linear::is_memory(e) || e.op == Op::integer) {
@@ -614,6 +626,26 @@ class PhaseEmitter {
     return it->second;
   }
 
+  /// What all elements of an access have in common.
+  struct Access {
+    AccessMode mode{};
+    bool transposed = false;
+    VReg base = kNoReg;
+    std::int64_t displacement = 0;  ///< in bytes
+    Expr row_stride;                ///< in bytes
+  };
+  const Access& access_of(const Expression& e, const Tile& t, const Pointers& pointers) {
+    const auto [known, fresh] = accesses_.try_emplace(&e);
+    if (!fresh) return known->second;
+    Access& a = known->second;
+    a.mode = linear::access_mode(e, t.lane_variable);
+    a.transposed = is_transposed(e, t);
+    if (a.transposed) return a;
+    std::tie(a.base, a.displacement) = start_of(e, pointers);
+    a.row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
+    return a;
+  }
+
   /// The base pointer of an access and its constant displacement in bytes.
   std::pair<VReg, std::int64_t> start_of(const Expression& e, const Pointers& pointers) {
     const auto [index, constant] = split_constant(e.index);
@@ -645,7 +677,7 @@ class PhaseEmitter {
   }
 
   void emit_load(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
-    if (is_transposed(e, t)) {
+    if (access_of(e, t, pointers).transposed) {
       if (row == 0) load_transposed(e, t, pointers, vector);
       return;
     }
@@ -666,9 +698,8 @@ class PhaseEmitter {
   /// The access of one element of the tile, as what its lanes make of it.
   Instruction element_access(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector,
                              VOp splat, VOp whole, VOp lane_by_lane) {
-    const auto [base, displacement] = start_of(e, pointers);
-    const Expr row_stride = stride_bytes(e, t.rows > 1 ? t.row_variable : "");
-    switch (linear::access_mode(e, t.lane_variable)) {
+    const auto& [mode, transposed, base, displacement, row_stride] = access_of(e, t, pointers);
+    switch (mode) {
       case AccessMode::splat: return access(splat, row_address(base, displacement, row, row_stride));
       case AccessMode::vector: {
         Instruction i = access(whole, row_address(base, displacement + vector * target_.lanes() * element_bytes(e.memory), row, row_stride));
@@ -696,7 +727,7 @@ class PhaseEmitter {
   }
 
   void emit_store(const Expression& e, const Tile& t, const Pointers& pointers, std::int64_t row, std::int64_t vector) {
-    if (is_transposed(e, t)) {
+    if (access_of(e, t, pointers).transposed) {
       if (row == t.rows - 1) store_transposed(e, t, pointers, vector);
       return;
     }
@@ -709,7 +740,7 @@ class PhaseEmitter {
     streams_ |= whole == VOp::store_stream;
     Instruction i = is_boolean(e) ? element_access(e, t, pointers, row, vector, VOp::store_bool, VOp::store_bool, VOp::store_bool_strided)
                                   : element_access(e, t, pointers, row, vector, VOp::store, whole, VOp::store_strided);
-    if (linear::access_mode(e, t.lane_variable) == AccessMode::splat) {  // all lanes are the same: one is stored
+    if (access_of(e, t, pointers).mode == AccessMode::splat) {  // all lanes are the same: one is stored
       i.count = prologue_.parameter(1);
       i.mask = first_lanes(i.count);
     }
@@ -828,11 +859,14 @@ class PhaseEmitter {
   Prologue prologue_;
   IndexArithmetic index_;
   ElementwiseEmitter elementwise_;
-  std::vector<std::set<std::string>> varies_;
+  const std::vector<std::set<std::string>>& varies_;
   std::map<ValueId, std::vector<const Expression*>> readers_;
   std::map<std::pair<VReg, std::int64_t>, VReg> group_pointers_;  ///< in the present segment
   std::set<ValueId> updated_;
   bool streams_ = false;  ///< something is written past the caches
+  mutable std::map<const Loop*, std::set<PointerKey>> required_inside_;
+  std::map<const Expression*, std::pair<bool, bool>> extents_;
+  std::map<const Expression*, Access> accesses_;
   std::map<ValueId, ValueRegisters> values_;
   std::map<const Expression*, std::uint32_t> origins_;
 };
@@ -841,10 +875,11 @@ class PhaseEmitter {
 
 std::vector<PhaseCode> lower_to_vcode(const LinearIR& ir, const TargetInfo& target, Tape& tape) {
   for (const auto& [name, e] : ir.definitions) tape.define(name, e);
+  const std::vector<std::set<std::string>> varies = linear::dependences(ir);
   std::vector<PhaseCode> phases;
   for (const Item& item : ir.phases) {
     if (!item.is_loop() || !item.loop->parallel) throw Error("a phase is a nest of parallel loops");
-    phases.push_back(PhaseEmitter(ir, target, tape).run(*item.loop));
+    phases.push_back(PhaseEmitter(ir, varies, target, tape).run(*item.loop));
   }
   return phases;
 }
