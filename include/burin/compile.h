@@ -28,6 +28,9 @@ struct CompileOptions {
   /// Keys and values are copied side by side where at least so many blocks of queries read them; 0: never. Unset: the
   /// schedule decides.
   std::optional<std::int64_t> pack_reads;
+  /// The largest number of queries of an attention that counts as few: keys or parts of a head lie in the vector lanes
+  /// then, not queries. 0: none. Unset: the schedule decides.
+  std::optional<std::int64_t> few_queries;
   /// One size, in bytes, for the second-level cache and the last cache that the schedule reckons with. Unset: this
   /// machine's.
   std::optional<std::int64_t> cache_bytes;

@@ -16,6 +16,9 @@ constexpr std::uint32_t kInfinityBits = 0x7f800000U;
 
 enum Rounding : std::int64_t { kNearest = 0, kFloor = 1, kCeil = 2 };
 
+/// Those of shuffles that pick blocks of 128 bits of two vectors: even and odd ones of four, low and high ones of two.
+constexpr std::int64_t kEvenBlocks = 0x88, kOddBlocks = 0xDD, kLowHalves = 0x20, kHighHalves = 0x31;
+
 /// Immediates of the shuffles that swap halves, quarters, pairs and neighbours.
 constexpr std::int64_t kSwap256 = 0x4E, kSwap128 = 0xB1, kSwap128Avx2 = 0x01, kSwap64 = 0x4E, kSwap32 = 0xB1;
 
@@ -217,6 +220,29 @@ VReg ElementwiseEmitter::fold_lanes(Op op, VReg x) {
   }
   x = combine(op, x, swap_in(x, kSwap64));
   return combine(op, x, swap_in(x, kSwap32));
+}
+
+/// A transpose whose steps add what they bring together, so that there are half as many vectors after each.
+VReg ElementwiseEmitter::fold_lanes_of_rows(Op op, std::vector<VReg> rows) {
+  const auto halve = [&](auto&& merge) {
+    std::vector<VReg> half;
+    for (std::size_t i = 0; i < rows.size(); i += 2) half.push_back(merge(rows[i], rows[std::min(i + 1, rows.size() - 1)]));
+    rows = std::move(half);
+  };
+  const auto merging = [&](VOp low, VOp high, std::int64_t low_imm = 0, std::int64_t high_imm = 0) {
+    return [=, this](VReg a, VReg b) {
+      const VReg first = b_.op(low, {reg(a), reg(b)}, low_imm);
+      return combine(op, first, b_.op(high, {reg(a), reg(b)}, high_imm));
+    };
+  };
+  halve(merging(VOp::unpack_low32, VOp::unpack_high32));
+  halve(merging(VOp::unpack_low64, VOp::unpack_high64));  // four rows in each 128 bits
+  constexpr std::int64_t kBlockBytes = 16;
+  const bool two_blocks = target_.vector_bytes == 2 * kBlockBytes;
+  for (std::int64_t blocks = target_.vector_bytes / kBlockBytes; blocks > 1; blocks /= 2)
+    halve(two_blocks ? merging(VOp::shuffle128, VOp::shuffle128, kLowHalves, kHighHalves)
+                     : merging(VOp::shuffle128, VOp::shuffle128, kEvenBlocks, kOddBlocks));
+  return rows.front();
 }
 
 }  // namespace burin::codegen

@@ -25,6 +25,8 @@ class ElementwiseEmitter {
   void update(linear::Op op, VReg variable, const std::vector<Element>& in, VReg mask);
   /// All lanes of x folded, splat.
   VReg fold_lanes(linear::Op op, VReg x);
+  /// The same of each of 4, 8, ... vectors: lane i is what vector i gives.
+  VReg fold_lanes_of_rows(linear::Op op, std::vector<VReg> rows);
   /// Two values under the operation of an update or fold.
   VReg combine(linear::Op op, VReg a, VReg b);
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <tuple>
 
 #include "burin/error.h"
@@ -33,6 +34,8 @@ using linear::Op;
 using linear::ValueId;
 
 constexpr std::int64_t kLoopAlignment = 32;
+/// Rows of a tile that are reached through multiples of their stride; a tile of more has several pointers.
+constexpr std::int64_t kRowsPerPointer = 8;
 constexpr std::int64_t kCacheLine = 64;
 
 /// An address up to a constant: a memory and an index expression.
@@ -54,6 +57,7 @@ struct ValueRegisters {
   std::int64_t rows = 1, vectors = 1;
   bool lanes = false;  ///< varies over the lanes (otherwise each register is a splat)
   bool inside_lanes = false;  ///< defined inside of the lane loop: lanes that are off are never folded
+  bool packed = false;  ///< a lane for each row, in one register
   std::vector<VReg> registers;
   std::optional<float> constant;
 };
@@ -81,13 +85,9 @@ class PhaseEmitter {
         elementwise_(b_, target),
         varies_(varies),
         values_(ir.values.size()) {
-    linear::for_each_loop(ir.phases, [&](const Loop& l) {
-      if (!l.lanes) return;
-      auto& widest = widest_lanes_[l.var];
-      for (const Loop::Version& v : l.versions) widest = std::max(widest, v.step / target_.lanes());
-    });
     linear::for_each_expression(ir.phases, [&](const Expression& e) {
       if (info(e.op).kind == linear::OpClass::update) updated_.insert(e.out);
+      for (ValueId v : e.in) readers_[v].push_back(&e);
     });
   }
 
@@ -434,12 +434,13 @@ class PhaseEmitter {
     bool column_by_column = false;
     std::vector<Step> steps;
     for (std::size_t i = begin; i < end; ++i) {
-      allocate(block[i].expression, tile);
+      allocate(block[i].expression, tile, std::span(block).subspan(i + 1));
       steps.push_back(step_for(block[i].expression, tile, pointers));
       column_by_column |= steps.back().transposed;
     }
     find_pairs(block, begin, steps, tile);
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
+    group_pointers_.clear();
     std::vector<std::size_t> starts;
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t n = 0; n < inner; ++n) {
@@ -460,8 +461,20 @@ class PhaseEmitter {
     return false;
   }
 
+  /// Vectors of the widest tile of the lane loops that follow, or stand inside of one that does; 0: there are none.
+  std::int64_t widest_lanes(const std::string& variable, std::span<const Item> following) const {
+    std::int64_t widest = 0;
+    for (const Item& item : following) {
+      if (!item.is_loop()) continue;
+      const Loop& loop = *item.loop;
+      for (const Loop::Version& v : loop.versions)
+        widest = std::max({widest, loop.lanes && loop.var == variable ? v.step / target_.lanes() : 0, widest_lanes(variable, v.body)});
+    }
+    return widest;
+  }
+
   /// Makes the registers' table of the expression's result (the registers themselves come as they are written).
-  void allocate(const Expression& e, const Tile& t) {
+  void allocate(const Expression& e, const Tile& t, std::span<const Item> following) {
     if (e.out == linear::kNone || info(e.op).kind == linear::OpClass::update) return;
     ValueRegisters r;
     if (e.op == Op::fill) {
@@ -472,14 +485,16 @@ class PhaseEmitter {
       }
       for (const std::string& name : e.over) {
         if (name == t.row_variable) r.rows = t.rows;
-        if (auto it = widest_lanes_.find(name); it != widest_lanes_.end()) {
-          r.lanes = true;
-          r.vectors = name == t.lane_variable ? t.vectors : it->second;
-        }
+        const std::int64_t vectors = name == t.lane_variable ? t.vectors : widest_lanes(name, following);
+        if (vectors == 0) continue;
+        r.lanes = true;
+        r.vectors = vectors;
       }
     } else {
       if (spans_rows(e.out, t)) r.rows = t.rows;
       if (spans_lanes(e.out, t)) r.vectors = t.vectors, r.lanes = true;
+      r.packed = is_packed(e, t);
+      if (r.packed) r.rows = 1;
     }
     r.inside_lanes = !t.lane_variable.empty();
     r.registers.assign(static_cast<std::size_t>(r.rows * r.vectors), kNoReg);
@@ -510,7 +525,7 @@ class PhaseEmitter {
     if (e.op == Op::store) return emit_store(s, t, row, vector);
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
     if (e.op == Op::prefetch) return emit_prefetch(s, t, row, vector);
-    if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e);
+    if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e, t, row);
     std::vector<Element> in;
     const bool update = info(e.op).kind == linear::OpClass::update;
     for (std::size_t i = update ? 1 : 0; i < e.in.size(); ++i) in.push_back(element(e.in[i], row, vector));
@@ -530,11 +545,34 @@ class PhaseEmitter {
     for (VReg& x : r.registers) x = b_.constant_vector(static_cast<float>(e.imm));
   }
 
-  void emit_fold(const Expression& e) {
+  void emit_fold(const Expression& e, const Tile& t, std::int64_t row) {
+    if (!values_.at(e.out).packed) {
+      slot(e.out, row, 0) = elementwise_.fold_lanes(e.op, all_vectors(e, row));
+    } else if (row == 0) {
+      std::vector<VReg> rows;
+      for (std::int64_t r = 0; r < t.rows; ++r) rows.push_back(all_vectors(e, r));
+      slot(e.out, 0, 0) = elementwise_.fold_lanes_of_rows(e.op, std::move(rows));
+    }
+  }
+
+  /// Those of the operand's row, folded into one.
+  VReg all_vectors(const Expression& e, std::int64_t row) {
     const ValueRegisters& r = values_.at(e.in[0]);
-    VReg x = r.constant ? b_.constant_vector(*r.constant) : r.registers[0];
-    for (std::size_t i = 1; i < r.registers.size(); ++i) x = elementwise_.combine(e.op, x, r.registers[i]);
-    slot(e.out, 0, 0) = elementwise_.fold_lanes(e.op, x);
+    if (r.constant) return b_.constant_vector(*r.constant);
+    VReg x = slot(e.in[0], row, 0);
+    for (std::int64_t v = 1; v < r.vectors; ++v) x = elementwise_.combine(e.op, x, slot(e.in[0], row, v));
+    return x;
+  }
+
+  /// Whether folds of several rows share their shuffles: if rows are a power of two, and only stored, side by side.
+  bool is_packed(const Expression& e, const Tile& t) const {
+    constexpr std::int64_t kFewest = 4;
+    if (info(e.op).kind != linear::OpClass::lanes || !spans_rows(e.out, t) || t.rows < kFewest) return false;
+    if (t.rows > target_.lanes() || (t.rows & (t.rows - 1)) != 0) return false;
+    const auto readers = readers_.find(e.out);
+    return readers != readers_.end() && std::ranges::all_of(readers->second, [&](const Expression* reader) {
+      return reader->op == Op::store && !is_boolean(*reader) && step_of(*reader, t.row_variable) == Expr(1);
+    });
   }
 
   /// The tile's first element is converted to f32; the others are a known number away from it.
@@ -587,10 +625,18 @@ class PhaseEmitter {
     if (auto c = stride_bytes.as_constant(); c && fits_immediate(*c * row + displacement))
       return {base, kNoReg, 1, static_cast<std::int32_t>(displacement + *c * row)};
     if (row == 0) return {base, kNoReg, 1, static_cast<std::int32_t>(displacement)};
+    if (row >= kRowsPerPointer) return row_address(group_pointer(base, row / kRowsPerPointer, stride_bytes), displacement, row % kRowsPerPointer, stride_bytes);
     std::int64_t scale = 1;
     while (row % (2 * scale) == 0 && 2 * scale <= kLargestScale) scale *= 2;
     const VReg multiple = prologue_.parameter(stride_bytes * (row / scale));
     return {base, multiple, static_cast<std::uint8_t>(scale), static_cast<std::int32_t>(displacement)};
+  }
+
+  /// The pointer of a group of rows: multiples of a stride for all of them would be too many registers.
+  VReg group_pointer(VReg base, std::int64_t group, const Expr& stride_bytes) {
+    auto [it, fresh] = group_pointers_.try_emplace({base, group}, kNoReg);
+    if (fresh) it->second = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(stride_bytes * (group * kRowsPerPointer))});
+    return it->second;
   }
 
   /// The base pointer of an access and its constant displacement in bytes.
@@ -834,6 +880,10 @@ class PhaseEmitter {
       return;
     }
     const Expression& e = *s.expression;
+    if (values_[e.in[0]].packed) {
+      if (row == 0) store_packed(s, t);
+      return;
+    }
     const VReg value = elementwise_.in_register(element(e.in[0], row, vector));
     const VOp whole = e.past_caches && t.mask == kNoReg ? VOp::store_stream : VOp::store;
     streams_ |= whole == VOp::store_stream;
@@ -847,11 +897,22 @@ class PhaseEmitter {
     b_.append(i);
   }
 
+  /// The rows of a tile, which lie side by side.
+  void store_packed(const Step& s, const Tile& t) {
+    Instruction i = access(VOp::store, {s.base, kNoReg, 1, static_cast<std::int32_t>(s.displacement)});
+    i.src[0] = reg(slot(s.expression->in[0], 0, 0));
+    if (t.rows < target_.lanes()) {
+      i.count = prologue_.parameter(t.rows);
+      i.mask = first_lanes(i.count);
+    }
+    b_.append(i);
+  }
+
   /// The addresses of the tile's lanes in memory, each a vector along the rows' axis. Lanes that are off repeat the last
   /// that is on: never outside of the tensor.
   template <typename F>
   void for_each_lane(const Step& s, const Tile& t, std::int64_t vector, F&& f) {
-    constexpr std::int64_t kRowsPerPointer = 4;
+    constexpr std::int64_t kLanesPerPointer = 4;
     const VReg base = s.base;
     const std::int64_t displacement = s.displacement;
     const Expr& stride = s.lane_stride;
@@ -868,9 +929,9 @@ class PhaseEmitter {
     VReg group = base;
     if (vector > 0) group = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(stride * (vector * target_.lanes()))});
     for (std::int64_t l = 0; l < target_.lanes(); ++l) {
-      if (l > 0 && l % kRowsPerPointer == 0)
-        group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * kRowsPerPointer)});
-      f(l, row_address(group, displacement, l % kRowsPerPointer, stride));
+      if (l > 0 && l % kLanesPerPointer == 0)
+        group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * kLanesPerPointer)});
+      f(l, row_address(group, displacement, l % kLanesPerPointer, stride));
     }
   }
 
@@ -946,7 +1007,8 @@ class PhaseEmitter {
   IndexArithmetic index_;
   ElementwiseEmitter elementwise_;
   const std::vector<std::set<std::string>>& varies_;  ///< linear::dependences
-  std::map<std::string, std::int64_t> widest_lanes_;
+  std::map<ValueId, std::vector<const Expression*>> readers_;
+  std::map<std::pair<VReg, std::int64_t>, VReg> group_pointers_;  ///< in the present segment
   std::set<ValueId> updated_;
   bool streams_ = false;  ///< something is written past the caches
   std::vector<ValueRegisters> values_;  ///< by ValueId

@@ -147,6 +147,15 @@ bool holds_product(const Loop& loop) {
   return found;
 }
 
+bool holds_folded_product(const Loop& loop) {
+  std::set<ValueId> products, folded;
+  for_each_expression(loop.body(), [&](const Expression& e) {
+    if (e.op == Op::update_fma) products.insert(e.out);
+    if (info(e.op).kind == OpClass::lanes) folded.insert(e.in[0]);
+  });
+  return meet(products, folded);
+}
+
 bool is_block_loop(const Loop& loop) {
   bool found = false;
   for (const Loop::Version& v : loop.versions)

@@ -60,6 +60,9 @@ Expr iterations(const Loop& loop);
 /// Whether it holds a product's multiplications and additions.
 bool holds_product(const Loop& loop);
 
+/// Whether it holds a product that is summed across the lanes.
+bool holds_folded_product(const Loop& loop);
+
 /// Whether a loop only counts blocks: the elements are the affair of inner loops, whose bounds name its variable.
 bool is_block_loop(const Loop& loop);
 

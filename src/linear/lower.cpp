@@ -103,15 +103,21 @@ class Lowering {
   LinearIR run() {
     declare_ports();
     nests_ = open_shared_loops();
-    for (NodeId id : body_.order()) lower_node(id);
-    for (std::size_t i = 0; i < body_.outputs.size(); ++i) store_output(i);
+    for (NodeId id : body_.order()) {
+      if (schedule_.few_queries) lane_axis_ = schedule_.lanes_of[id];
+      lower_node(id);
+    }
+    for (std::size_t i = 0; i < body_.outputs.size(); ++i) {
+      if (schedule_.few_queries) lane_axis_ = schedule_.lanes_of[body_.value(root_of(body_.outputs[i])).producer];
+      store_output(i);
+    }
     collect_symbols();
     return std::move(ir_);
   }
 
  private:
   std::string var(AxisId a) const { return loop_variable(axes_, a); }
-  bool is_lane(AxisId a) const { return a == schedule_.lane_axis; }
+  bool is_lane(AxisId a) const { return a == lane_axis_; }
 
   // ---- ports ----
 
@@ -248,8 +254,15 @@ class Lowering {
     return among(schedule_.parallel) || among(schedule_.parallel_inside);
   }
 
-  /// Opens loops for those axes that the shared loops do not run over, the lane axis innermost.
-  Block* open_nest(Block* block, std::vector<AxisId> axes) {
+  /// Opens loops for those axes that the shared loops do not run over, the lane axis innermost. Where the schedule orders
+  /// loops: those that a product's right operand has outside of all others, which share it.
+  Block* open_nest(Block* block, std::vector<AxisId> axes, const std::vector<AxisId>& right_operand = {}) {
+    const std::vector<AxisId>& order = schedule_.loop_order;
+    const auto place = [&](AxisId a) {
+      const bool is_first = !order.empty() && std::find(right_operand.begin(), right_operand.end(), a) != right_operand.end();
+      return std::pair(!is_first, std::find(order.begin(), order.end(), a) - order.begin());
+    };
+    std::ranges::stable_sort(axes, {}, place);
     std::stable_partition(axes.begin(), axes.end(), [&](AxisId a) { return !is_lane(a); });
     std::set<AxisId> seen;
     for (AxisId a : axes)
@@ -477,7 +490,7 @@ class Lowering {
   void lower_product(NodeId id) {
     const Node& node = body_.node(id);
     const std::vector<AxisId> kept = axes_.of(node.outputs[0]), &folded = axes_.reduced[id];
-    Block* outer = open_nest(nests_, kept);
+    Block* outer = open_nest(nests_, kept, axes_.of(root_of(node.inputs[1])));
     const std::uint32_t sum = emit_fill(*outer, 0, tile_variables(kept, folded));
     Block* inner = open_nest(outer, folded);
     const std::uint32_t a = operand(*inner, node.inputs[0]), b = operand(*inner, node.inputs[1]);
@@ -527,6 +540,7 @@ class Lowering {
   const AxisMap& axes_;
   const Schedule& schedule_;
   LinearIR ir_;
+  std::optional<AxisId> lane_axis_ = schedule_.lane_axis;  ///< of the nest that is being made
   std::vector<std::vector<NodeId>> users_ = body_.users();
   Block* nests_ = nullptr;
   std::map<ValueId, MemoryId> memory_;

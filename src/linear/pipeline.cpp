@@ -7,7 +7,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
       "linear", [](const LinearIR& ir) { return print(ir); }, [](const LinearIR& ir) { verify(ir); });
   p.add({"outline_products", "products go out of the lane loop, for a BRGEMM executor, where the schedule says so",
          [schedule](LinearIR& ir) { return outline_products(ir, schedule); }, false});
-  p.add({"fuse_loops", "neighbouring loops over one variable become one", fuse_loops, false});
+  p.add({"fuse_loops", "neighbouring loops over one variable become one",
+         [schedule](LinearIR& ir) { return fuse_loops(ir, schedule); }, false});
   p.add({"hoist_invariants", "what does not change in a loop moves in front of it", hoist_invariants, false});
   p.add({"share_loads", "one load of an element serves all that follow", share_loads, false});
   p.add({"pack_operands", "what many items read is copied first, in the order in which they read it",
@@ -16,6 +17,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return skip_masked_keys(ir, schedule); }, false});
   p.add({"rewrite_online_softmax", "blocks of keys with a running maximum and sum, where the schedule says so",
          [schedule](LinearIR& ir) { return rewrite_online_softmax(ir, schedule); }, false});
+  p.add({"split_keys", "items of work are blocks of keys, combined by a second phase, where queries are few",
+         [schedule](LinearIR& ir) { return split_keys(ir, schedule); }, false});
   p.add({"pack_constants", "constant matrices lie in memory as blocks of lanes read them", pack_constants, false});
   p.add({"isolate_transposes", "accesses across the lanes get loops of their own", isolate_transposes, false});
   p.add({"tile_loops", "rows and lanes that one iteration computes in registers",
@@ -24,6 +27,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
+  p.add({"jam_groups", "heads of a group load their keys once, where queries are few",
+         [schedule](LinearIR& ir) { return jam_groups(ir, schedule); }, false});
   p.add({"prefetch_rows", "later times over a row bring the next one",
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
   p.add({"prefetch_ahead", "what goes down columns asks for rows before it needs them, where no cache has them",
@@ -31,6 +36,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
   p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});
+  p.add({"prefetch_keys", "keys and values that serve several rows are asked for some keys ahead",
+         [schedule](LinearIR& ir) { return prefetch_keys(ir, schedule); }, false});
   p.add({"stream_outputs", "large outputs are written past the caches, where the schedule says so",
          [schedule](LinearIR& ir) { return stream_outputs(ir, schedule); }, false});
   p.add({"allocate_scratch", "buffers to offsets, coloured by live range", allocate_scratch, true});

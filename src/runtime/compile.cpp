@@ -74,7 +74,10 @@ class Compiler {
     overrides.brgemm_executor = executor() != nullptr;
     if (!options_.softmax_form.empty()) overrides.softmax_form = softmax_form_from_string(options_.softmax_form);
     overrides.pack_reads = options_.pack_reads;
-    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    overrides.few_queries = options_.few_queries;
+    Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    const Expr few_queries = schedule.few_queries_when;
+    if (few_queries == Expr(1)) schedule = schedule_few_queries(body_, axes, target_, schedule);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
@@ -84,6 +87,8 @@ class Compiler {
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
     if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
+    if (!(schedule.few_queries_when == Expr(0)))
+      add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
     kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
     return kernel_;
   }
@@ -127,12 +132,12 @@ class Compiler {
   /// Rows in the lanes, for those shapes that the schedule names.
   void add_rows(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     overrides.rows_in_lanes = true;
-    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows", "");
+    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows");
   }
 
-  /// One more variant; where this pass can make one, if a pass makes it.
+  /// One more variant, where this pass, if any is named, can make one.
   void add_alternative(const AxisMap& axes, const Schedule& schedule, const Expr& when, const std::string& name,
-                       std::string_view pass) {
+                       std::string_view pass = "") {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     if (dump_)
       pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
@@ -143,8 +148,7 @@ class Compiler {
     added.aligned_outputs = schedule.stream;
     if (added.aligned_outputs && !(added.worker_bytes == usual.worker_bytes && added.call_bytes == usual.call_bytes))
       throw Error("what runs instead of a variant needs other scratch");
-    const auto number = static_cast<std::int64_t>(kernel_->variants.size()) - 1;
-    kernel_->choice = kernel_->choice == Expr(0) ? when * number : select(when, number, kernel_->choice);
+    kernel_->choice = select(when, static_cast<std::int64_t>(kernel_->variants.size()) - 1, kernel_->choice);
   }
 
   /// One more variant.

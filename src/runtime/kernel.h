@@ -54,10 +54,10 @@ struct Kernel {
 
   /// An expression of that variant which is chosen.
   Expr chosen(Expr Variant::*member) const {
-    if (variants.size() == 2) return select(choice, variants[1].*member, variants[0].*member);
-    Expr all = variants[0].*member;
-    for (std::size_t i = 1; i < variants.size(); ++i) all = select(equal(choice, static_cast<std::int64_t>(i)), variants[i].*member, all);
-    return all;
+    Expr e = variants[0].*member;
+    for (std::size_t i = 1; i < variants.size(); ++i)
+      e = select(equal(choice, static_cast<std::int64_t>(i)), variants[i].*member, e);
+    return e;
   }
 };
 

@@ -49,6 +49,9 @@ constexpr std::int64_t kBlocksInGroup = 8;
 /// sets of the cache): it pays for this many blocks of queries.
 constexpr std::int64_t kReadsThatPayCopy = 20;
 
+/// Queries that are few: with their lanes mostly empty, the usual tiles are slower than one query after the other.
+constexpr std::int64_t kFewQueries = 8;
+
 /// Multiply-adds that must be on their way at once to keep two units of a latency of four cycles busy.
 constexpr std::int64_t kIndependentSums = 8;
 
@@ -133,16 +136,20 @@ class Scheduler {
   /// Attention: the queries, the rows of the first product, which all that follows shares. Otherwise the innermost
   /// axis of the widest output: it has stride 1. (Where only scalars are computed, any axis: no loop runs over it.)
   AxisId lane_axis() const {
-    if (products_.size() >= 2) {
-      const Node& first = body_.node(products_.front());
-      const auto perm = first.ints_attribute("perm_a");
-      const auto& dims = axes_.dims[first.inputs[0]];
-      const std::size_t row = dims.size() - 2;
-      const auto& list = dims[perm.empty() ? row : static_cast<std::size_t>(perm[row])];
-      if (!list.empty() && is_common(list.back())) return list.back();
-    }
+    if (const auto queries = query_axis(); queries && is_common(*queries)) return *queries;
     const std::vector<AxisId> widest = widest_value_axes();
     return widest.empty() ? 0 : widest.back();
+  }
+
+  /// None where there is one query.
+  std::optional<AxisId> query_axis() const {
+    if (products_.size() < 2) return std::nullopt;
+    const Node& first = body_.node(products_.front());
+    const auto perm = first.ints_attribute("perm_a");
+    const auto& dims = axes_.dims[first.inputs[0]];
+    const std::size_t row = dims.size() - 2;
+    const auto& list = dims[perm.empty() ? row : static_cast<std::size_t>(perm[row])];
+    return list.empty() ? std::nullopt : std::optional(list.back());
   }
 
   std::vector<AxisId> widest_value_axes() const {
@@ -333,7 +340,13 @@ class Scheduler {
       if (!options_.softmax_form && schedule_.lanes_outside) schedule_.online_when = leave_cache();
       schedule_.key_block = options_.key_block.value_or(kKeyBlock);
       schedule_.pack_reads = options_.pack_reads.value_or(kReadsThatPayCopy);
+      if (!options_.softmax_form) schedule_.few_queries_when = are_few();
     }
+  }
+
+  Expr are_few() const {
+    const std::optional<AxisId> queries = query_axis();
+    return less_equal(queries ? axes_.axes[*queries].extent : Expr(1), options_.few_queries.value_or(kFewQueries));
   }
 
   /// The lanes of the operands and the result of a product are one block of columns.
@@ -342,6 +355,7 @@ class Scheduler {
     if (schedule_.softmax_form == SoftmaxForm::online) throw Error("no BRGEMM executor for the online softmax");
     schedule_.brgemm_executor = true;
     schedule_.online_when = 0;
+    schedule_.few_queries_when = 0;
     schedule_.pack_reads = 0;  // it packs by itself what it wants packed
   }
 
@@ -397,8 +411,12 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     for (AxisId a : list) out.push_back(axes.axes[a].name);
     return fmt::format("{}", fmt::join(out, ","));
   };
+  std::vector<AxisId> lanes = {lane_axis};
+  if (few_queries) lanes = {};
+  for (const std::optional<AxisId> a : lanes_of)
+    if (a && std::find(lanes.begin(), lanes.end(), *a) == lanes.end()) lanes.push_back(*a);
   std::vector<std::pair<std::string, std::string>> out = {
-      {"lanes", axes.axes[lane_axis].name},
+      {"lanes", names(lanes)},
       {"lanes_outside", lanes_outside ? "yes" : "no"},
       {"lane_steps", fmt::format("{}", fmt::join(lane_steps, ","))},
       {"lane_block", fmt::format("{}", lane_block)},
@@ -420,6 +438,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
+  if (!(few_queries_when == Expr(0))) out.emplace_back("few_queries_when", few_queries_when.to_string());
   if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));
   if (softmax_form == SoftmaxForm::online || !(online_when == Expr(0))) out.emplace_back("key_block", fmt::format("{}", key_block));
   return out;

@@ -25,6 +25,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> lane_vectors;  ///< vectors of lanes in a product's register tile
   std::optional<std::int64_t> product_rows;  ///< rows of a product's register tile
   std::optional<std::int64_t> pack_reads;
+  std::optional<std::int64_t> few_queries;   ///< so many are still few; 0: no number is
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
 };
@@ -34,6 +35,9 @@ struct ScheduleOptions {
 struct Schedule {
   AxisId lane_axis = 0;             ///< lies in the vector lanes
   std::vector<Expr> trips;          ///< by AxisId: iterations of its loop; see merged_axes.h
+  bool few_queries = false;         ///< lanes of one axis would be empty: each nest has an axis of its own in the lanes
+  std::vector<std::optional<AxisId>> lanes_of;  ///< of few_queries: that axis, if any, by NodeId
+  std::vector<AxisId> loop_order;   ///< of few_queries: of all nests, so that loops of the same rows meet
   bool lanes_outside = false;       ///< the lane loop encloses all nests (else it is the innermost of each nest)
   std::int64_t lane_block = 0;      ///< elements of the lane axis in one item of work; 0: not split
   std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first; the last takes what
@@ -45,6 +49,8 @@ struct Schedule {
   std::vector<AxisId> parallel_inside;  ///< the same, inside of groups of blocks of lanes
   std::int64_t lane_group = 0;          ///< elements of the lane axis in such a group; a multiple of lane_block
   std::vector<std::int64_t> product_rows;      ///< of row loops around a product
+  std::int64_t product_lanes = 0;              ///< of few_queries: lanes of a product that has few rows
+  std::vector<std::int64_t> folded_rows;       ///< the same where the product is summed across the lanes
   bool taller_tails = false;                   ///< a product's tile has more rows where it has fewer vectors of lanes
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
@@ -52,6 +58,7 @@ struct Schedule {
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
+  Expr few_queries_when = 0;        ///< for which shapes the schedule of few queries is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
   bool stream = false;              ///< that they are
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
@@ -69,5 +76,8 @@ struct Schedule {
 /// The policy.
 Schedule choose_schedule(const Graph& body, const AxisMap& axes, const TargetInfo& target,
                          const ScheduleOptions& options = {});
+
+/// That of an attention of few queries, from the usual one.
+Schedule schedule_few_queries(const Graph& body, const AxisMap& axes, const TargetInfo& target, const Schedule& usual);
 
 }  // namespace burin

@@ -138,8 +138,8 @@ std::map<std::string, std::int64_t> parse_symbols(const std::string& text) {
 }
 
 std::string text_of(const CompileOptions& options) {
-  return fmt::format("{} {}{}{}{}", options.isa, options.softmax_form.empty() ? "any form" : options.softmax_form,
-                     options.pack_reads ? " packed" : "", options.cache_bytes ? " small caches" : "",
+  return fmt::format("{} {}{}{}{}{}", options.isa, options.softmax_form.empty() ? "any form" : options.softmax_form,
+                     options.pack_reads ? " packed" : "", options.few_queries ? " few queries" : "", options.cache_bytes ? " small caches" : "",
                      options.brgemm.empty() ? "" : " " + options.brgemm);
 }
 
@@ -323,14 +323,17 @@ void GraphFuzzer::check_kernels(const Subject& subject, const std::vector<Shaped
 
 /// What the schedule leaves to large shapes happens at small ones, too.
 void GraphFuzzer::draw_schedule(CompileOptions& options, Random& random) const {
-  constexpr std::int64_t kSmallCache = 8192;
+  constexpr std::int64_t kSmallCache = 8192, kAnyNumber = 1000000;
   if (kind_ != "attention") {
     if (random.chance(0.25)) options.cache_bytes = kSmallCache;
     return;
   }
   const std::vector<std::string> forms = {"score_rows", "online", ""};
   options.softmax_form = random.pick(forms);
-  if (options.softmax_form.empty()) options.cache_bytes = kSmallCache;
+  if (options.softmax_form.empty()) {
+    options.cache_bytes = kSmallCache;
+    if (random.chance(0.5)) options.few_queries = kAnyNumber;
+  }
   if (random.chance(0.5)) options.pack_reads = 1;
 }
 

@@ -32,15 +32,36 @@ class Expansion {
       Loop& loop = *item.loop;
       if (!loop.parallel && loop.versions.size() == 1 && loop.versions.front().partial && !is_block_loop(loop))
         expand(loop, lanes);
-      for (Loop::Version& v : loop.versions) visit(v.body, loop.lanes ? v.step : lanes);
+      const bool has_rows = !loop.lanes && !is_block_loop(loop) && !loop.parallel;
+      for (Loop::Version& v : loop.versions) {
+        const std::int64_t around = rows_;
+        if (has_rows) rows_ *= v.step;
+        visit(v.body, loop.lanes ? v.step : lanes);
+        rows_ = around;
+      }
     }
   }
 
   std::vector<std::int64_t> steps_of(const Loop& loop, std::int64_t lanes) const {
-    if (loop.lanes) return schedule_.lane_steps;
+    if (loop.lanes) return lane_steps(loop);
+    if (schedule_.few_queries && holds_product(loop))
+      return up_to(loop.versions.front().step, holds_folded_product(loop) ? schedule_.folded_rows : schedule_.product_rows);
     for (const auto* steps : {&schedule_.transposed_rows, &schedule_.elementwise_rows})
       if (steps->front() == loop.versions.front().step) return *steps;
     return schedule_.product_rows_of(lanes);
+  }
+
+  /// Those of the schedule, no wider than the loop has; a product's may be wider where it has fewer rows.
+  std::vector<std::int64_t> lane_steps(const Loop& loop) const {
+    std::vector<std::int64_t> steps = schedule_.lane_steps;
+    const std::int64_t widest = loop.versions.front().step;
+    if (widest > steps.front() && rows_ * widest <= schedule_.product_rows.front() * steps.front()) steps.insert(steps.begin(), widest);
+    return up_to(widest, std::move(steps));
+  }
+
+  static std::vector<std::int64_t> up_to(std::int64_t widest, std::vector<std::int64_t> steps) {
+    std::erase_if(steps, [&](std::int64_t step) { return step > widest; });
+    return steps;
   }
 
   /// Whether this step, behind the versions that the loop has, comes to the end of each extent.
@@ -51,9 +72,9 @@ class Expansion {
 
   void expand(Loop& loop, std::int64_t lanes) {
     const std::int64_t widest = loop.versions.front().step;
+    const std::vector<std::int64_t> steps = steps_of(loop, lanes);
     Block body = std::move(loop.body());
     loop.versions.clear();
-    const std::vector<std::int64_t> steps = steps_of(loop, lanes);
     const Expr extent = loop.end - loop.begin;
     auto rest = extent.as_constant();
     for (std::int64_t step : steps) {
@@ -72,6 +93,7 @@ class Expansion {
 
   LinearIR& ir_;
   const Schedule& schedule_;
+  std::int64_t rows_ = 1;  ///< of the tile around
   bool changed_ = false;
 };
 

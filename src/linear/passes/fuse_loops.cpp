@@ -5,7 +5,7 @@
 //     loop _k in 0..S {                               %max = update_max %max, %t
 //       %max = update_max %max, %t }                }            (the fill moves in front)
 //
-// Illegal where the second loop needs what the first has only when it ends (a finished reduction), or where something
+// (Where queries are few a loop of a product has rows that others have not: it does not join an earlier one.) Illegal where the second loop needs what the first has only when it ends (a finished reduction), or where something
 // between them needs the first and is needed by the second.
 
 #include <algorithm>
@@ -73,12 +73,13 @@ void merge(Block& block, std::size_t first, std::size_t second, const std::vecto
   block = std::move(result);
 }
 
-bool fuse_once(Block& block) {
+bool fuse_once(Block& block, const Schedule& schedule) {
   for (std::size_t first = 0; first < block.size(); ++first) {
     if (!block[first].is_loop()) continue;
     for (std::size_t second = first + 1; second < block.size(); ++second) {
       std::vector<std::size_t> moved;
       if (!block[second].is_loop() || !fusable(*block[first].loop, *block[second].loop)) continue;
+      if (schedule.few_queries && holds_product(*block[second].loop)) continue;
       if (!find_movable(block, first, second, moved)) continue;
       merge(block, first, second, moved);
       return true;
@@ -87,16 +88,16 @@ bool fuse_once(Block& block) {
   return false;
 }
 
-bool fuse_block(Block& block) {
+bool fuse_block(Block& block, const Schedule& schedule) {
   bool changed = false;
-  while (fuse_once(block)) changed = true;
+  while (fuse_once(block, schedule)) changed = true;
   for (Item& item : block)
-    if (item.is_loop()) changed |= fuse_block(item.loop->body());
+    if (item.is_loop()) changed |= fuse_block(item.loop->body(), schedule);
   return changed;
 }
 
 }  // namespace
 
-bool fuse_loops(LinearIR& ir) { return fuse_block(ir.phases); }
+bool fuse_loops(LinearIR& ir, const Schedule& schedule) { return fuse_block(ir.phases, schedule); }
 
 }  // namespace burin::linear

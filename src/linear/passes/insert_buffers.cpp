@@ -5,7 +5,7 @@
 //                                                 loop _k in 0..S { %t1 = load %t.buffer[...]  %e = exp2 %t1 }
 //
 // The buffer spans the loops of the definition that do not enclose all uses, the lanes innermost and padded to whole
-// vectors (so no access of scratch needs a mask).
+// vectors (so no access of scratch needs a mask). Where the definition has rows that are lanes of a use, these are meant.
 
 #include <algorithm>
 #include <map>
@@ -56,6 +56,7 @@ class BufferInsertion {
         while (n < home.loops.size() && n < path.loops.size() && home.loops[n] == path.loops[n]) ++n;
         auto [it, fresh] = shared_.try_emplace(v, n);
         it->second = std::min(it->second, n);
+        if (const std::string lane = path.lane_variable(); varies_[v].count(lane) != 0) lanes_of_use_[v] = lane;
       }
     }
   }
@@ -89,17 +90,28 @@ class BufferInsertion {
   std::vector<const Loop*> spanned(ValueId v) const {
     const Place& home = homes_.at(v);
     std::vector<const Loop*> out;
-    const Loop* lane = nullptr;
+    const Loop *lane = nullptr, *lane_of_use = nullptr;
     for (std::size_t i = 0; i < home.loops.size(); ++i) {
       const Loop* l = home.loops[i];
       if (varies_[v].count(l->var) == 0 || l->parallel) continue;
       if (l->lanes)
         lane = l;
-      else if (i >= shared_.at(v))
+      else if (is_lane_of_use(v, *l))
+        lane_of_use = l;
+      else if (i >= shared_.at(v) || is_tile(*l))
         out.push_back(l);
     }
-    if (lane != nullptr) out.push_back(lane);
+    for (const Loop* innermost : {lane_of_use, lane})
+      if (innermost != nullptr) out.push_back(innermost);
     return out;
+  }
+
+  /// All its rows are there at once.
+  static bool is_tile(const Loop& loop) { return loop.versions.front().step > 1 && !is_block_loop(loop); }
+
+  bool is_lane_of_use(ValueId v, const Loop& loop) const {
+    const auto it = lanes_of_use_.find(v);
+    return it != lanes_of_use_.end() && it->second == loop.var;
   }
 
   MemoryId buffer_of(ValueId v) {
@@ -109,7 +121,7 @@ class BufferInsertion {
     for (std::size_t i = loops.size(); i-- > 0;) {
       index += (Expr::symbol(loops[i]->var) - loops[i]->begin) * size;
       Expr extent = extent_bound(*loops[i]);
-      if (loops[i]->lanes) extent = ceil_div(extent, ir_.lanes) * ir_.lanes;
+      if (loops[i]->lanes || is_lane_of_use(v, *loops[i])) extent = ceil_div(extent, ir_.lanes) * ir_.lanes;
       size *= extent;
     }
     Memory m;
@@ -138,6 +150,7 @@ class BufferInsertion {
   std::vector<std::set<std::string>> varies_;
   std::map<ValueId, Place> homes_;
   std::map<ValueId, std::size_t> shared_;
+  std::map<ValueId, std::string> lanes_of_use_;
   std::map<ValueId, MemoryId> buffers_;
   std::map<ValueId, Expr> indices_;
 };

@@ -10,7 +10,7 @@ namespace burin::linear {
 // before -> after.
 
 bool outline_products(LinearIR& ir, const Schedule& schedule);
-bool fuse_loops(LinearIR& ir);
+bool fuse_loops(LinearIR& ir, const Schedule& schedule);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
 bool pack_constants(LinearIR& ir);
@@ -18,6 +18,9 @@ bool pack_operands(LinearIR& ir, const Schedule& schedule);
 bool isolate_transposes(LinearIR& ir);
 bool skip_masked_keys(LinearIR& ir, const Schedule& schedule);
 bool rewrite_online_softmax(LinearIR& ir, const Schedule& schedule);
+bool split_keys(LinearIR& ir, const Schedule& schedule);
+bool jam_groups(LinearIR& ir, const Schedule& schedule);
+bool prefetch_keys(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
 bool contract_multiply_add(LinearIR& ir);
 bool sink_operands(LinearIR& ir);

@@ -72,7 +72,7 @@ TEST_P(Variants, ResultsOnBothSidesOfEachChoice) {
 /// Score rows grow with the keys, blocks of the online form do not.
 TEST_P(Variants, ManyKeysAreOnline) {
   const auto of_workers = [&](std::int64_t keys) {
-    return compiled_->scratch_bytes().evaluate({{"B", 1}, {"S", 1}, {"T", keys}, {"in1.s1", 48}, {"in2.s1", 48}});
+    return compiled_->scratch_bytes().evaluate({{"B", 1}, {"S", 60}, {"T", keys}, {"in1.s1", 48}, {"in2.s1", 48}});
   };
   EXPECT_LT(of_workers(4), of_workers(12));
   EXPECT_EQ(of_workers(1000), of_workers(2000));
