@@ -389,18 +389,18 @@ class AttentionBuilder {
     };
     Point last{result(), values_.at(result()), layout_.of(result())};
     std::optional<Point> taken = last;
-    for (const NodeId id : match_.behind) {
-      const Node node = graph_.node(id);
-      bool computes = node.op == OpKind::Transpose;
-      if (is_elementwise(node.op)) {
-        const auto others = others_behind(node, last.outside, last.view.groups());
-        if (!others) break;
-        last.inside = apply(node, last.inside, *others);
-        computes = true;
-      } else if (!last.view.apply(graph_, node) || last.view.is_split()) {
-        break;
+    for (const std::vector<NodeId>& step : match_.behind) {
+      bool computes = true;
+      if (is_elementwise(graph_.node(step.front()).op)) {
+        const auto computed = build_behind(step, last.outside, last.inside, last.view.groups());
+        if (!computed) break;
+        last.inside = *computed;
+      } else {
+        const Node& node = graph_.node(step.front());
+        computes = node.op == OpKind::Transpose;
+        if (!last.view.apply(graph_, node) || last.view.is_split()) break;
       }
-      last.outside = node.outputs[0];
+      last.outside = graph_.node(step.back()).outputs[0];
       if (computes || is_clean(last.view)) taken = last;
     }
     std::vector<std::pair<ValueId, ValueId>> results = {{taken->outside, in_order_of(taken->view, taken->inside)}};
@@ -408,21 +408,34 @@ class AttentionBuilder {
     return carver_.finish(results);
   }
 
-  std::optional<Others> others_behind(const Node& node, ValueId chain, const Groups& groups) const {
-    Others others;
-    for (std::size_t input = 0; input < node.inputs.size(); ++input) {
-      const ValueId source = node.inputs[input];
-      if (source == chain || source == kNone) continue;
-      Other other{input, source, std::nullopt};
-      if (!is_number(source)) {
-        const auto seen = see({source, {}}, groups);
-        if (!seen) return std::nullopt;
-        other.source = seen->source;
-        other.view = seen->view;
+  /// Element-wise operations on a value and on each other; nothing where what they read besides cannot be read in the body.
+  std::optional<ValueId> build_behind(const std::vector<NodeId>& step, ValueId outside, ValueId inside, const Groups& groups) {
+    std::map<ValueId, ValueId> values = {{outside, inside}};
+    std::map<ValueId, std::optional<Seen>> others;
+    for (const NodeId id : step) {
+      values[graph_.node(id).outputs[0]] = kNone;
+      for (const ValueId input : graph_.node(id).inputs) {
+        if (input == kNone || values.contains(input) || is_number(input)) continue;
+        if (!(others[input] = see({input, {}}, groups))) return std::nullopt;
       }
-      others.push_back(std::move(other));
     }
-    return others;
+    for (const NodeId id : step) {
+      const Node node = graph_.node(id);  // a copy: importing may add nodes outside
+      std::vector<ValueId> inputs;
+      for (const ValueId input : node.inputs) {
+        if (input == kNone) {
+          inputs.push_back(kNone);
+        } else if (const auto known = values.find(input); known != values.end()) {
+          inputs.push_back(known->second);
+        } else if (const auto other = others.find(input); other != others.end()) {
+          inputs.push_back(carver_.import(other->second->source, other->second->view));
+        } else {
+          inputs.push_back(carver_.import(input));
+        }
+      }
+      values[node.outputs[0]] = inside = carver_.clone(node, inputs);
+    }
+    return inside;
   }
 
   Graph& graph_;
@@ -435,8 +448,9 @@ class AttentionBuilder {
 
 std::vector<NodeId> all_nodes(const AttentionMatch& match, std::set<NodeId> nodes) {
   nodes.insert(match.middle.begin(), match.middle.end());
-  for (const auto* part : {&match.left.chain, &match.right.chain, &match.value.chain, &match.behind})
+  for (const auto* part : {&match.left.chain, &match.right.chain, &match.value.chain})
     nodes.insert(part->begin(), part->end());
+  for (const auto& step : match.behind) nodes.insert(step.begin(), step.end());
   nodes.insert({match.query_key, match.probability_value});
   return {nodes.begin(), nodes.end()};
 }

@@ -175,19 +175,71 @@ AttentionOperand operand(const Graph& graph, ValueId value, const std::vector<st
   return result;
 }
 
+/// Steps behind a result.
+class Behind {
+ public:
+  Behind(const Graph& graph, const std::vector<std::vector<NodeId>>& users, NodeId query_key)
+      : graph_(graph), users_(users), query_key_(query_key) {}
+
+  std::vector<NodeId> step(ValueId value) const {
+    if (graph_.is_output(value)) return {};
+    if (users_[value].size() == 1) {
+      const Node& node = graph_.node(users_[value].front());
+      if (is_view(node.op) && node.op != OpKind::Expand && node.inputs[0] == value) return {users_[value].front()};
+    }
+    std::vector<NodeId> step;
+    std::set<ValueId> values = {value};
+    while (step.size() < kLargestStep) {
+      const NodeId next = next_node(values, step);
+      if (next == kNone) return {};
+      step.push_back(next);
+      values.insert(graph_.node(next).outputs[0]);
+      if (is_closed(values, step)) return step;
+    }
+    return {};
+  }
+
+ private:
+  static constexpr std::size_t kLargestStep = 16;
+
+  static bool has(const std::vector<NodeId>& step, NodeId node) { return std::find(step.begin(), step.end(), node) != step.end(); }
+
+  /// One that reads of the attention nothing but the values.
+  NodeId next_node(const std::set<ValueId>& values, const std::vector<NodeId>& step) const {
+    for (const ValueId value : values)
+      for (const NodeId user : users_[value])
+        if (!has(step, user) && fits(graph_.node(user), value, values)) return user;
+    return kNone;
+  }
+
+  bool fits(const Node& node, ValueId value, const std::set<ValueId>& values) const {
+    return is_score_op(graph_, node) && graph_.value(node.outputs[0]).shape == graph_.value(value).shape &&
+           std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+             return input == kNone || values.contains(input) || !depends_on(graph_, input, query_key_);
+           });
+  }
+
+  /// Of the values none but the last one is read by others.
+  bool is_closed(const std::set<ValueId>& values, const std::vector<NodeId>& step) const {
+    const ValueId last = graph_.node(step.back()).outputs[0];
+    return std::all_of(values.begin(), values.end(), [&](ValueId value) {
+      const auto& readers = users_[value];
+      return value == last ||
+             (!graph_.is_output(value) && std::all_of(readers.begin(), readers.end(), [&](NodeId user) { return has(step, user); }));
+    });
+  }
+
+  const Graph& graph_;
+  const std::vector<std::vector<NodeId>>& users_;
+  NodeId query_key_;
+};
+
 void collect_behind(const Graph& graph, AttentionMatch& match, const std::vector<std::vector<NodeId>>& users) {
+  const Behind behind(graph, users, match.query_key);
   ValueId value = graph.node(match.probability_value).outputs[0];
-  while (!graph.is_output(value) && users[value].size() == 1) {
-    const NodeId user = users[value].front();
-    const Node& node = graph.node(user);
-    const bool is_taken_view = is_view(node.op) && node.op != OpKind::Expand && node.inputs[0] == value;
-    const bool is_taken = is_score_op(graph, node) && graph.value(node.outputs[0]).shape == graph.value(value).shape &&
-                          std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-                            return input != value && input != kNone && depends_on(graph, input, match.query_key);
-                          });
-    if (!is_taken_view && !is_taken) break;
-    match.behind.push_back(user);
-    value = node.outputs[0];
+  for (auto step = behind.step(value); !step.empty(); step = behind.step(value)) {
+    value = graph.node(step.back()).outputs[0];
+    match.behind.push_back(std::move(step));
   }
 }
 

@@ -25,7 +25,8 @@ struct AttentionMatch {
   AttentionOperand value;
   std::vector<NodeId> middle;      ///< all on the way from one MatMul to the other, in order
   std::vector<ValueId> results;    ///< scores and values of the middle that are read elsewhere, too
-  std::vector<NodeId> behind;      ///< views and element-wise operations, each the only reader of the one before
+  /// Behind the result, step by step: a view, or element-wise operations after which one value alone is read by others.
+  std::vector<std::vector<NodeId>> behind;
 };
 
 /// A MatMul of two values that the model computes, one of which may also be learned (such as the queries of a pooling); not

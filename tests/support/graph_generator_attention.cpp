@@ -633,9 +633,10 @@ class AttentionGenerator : GeneratedGraphBuilder {
   Known output_op(const Known& y) {
     const Shape whole = shape(y);
     const bool is_known = whole.back().is_constant();
-    switch (random_.below(7)) {
+    switch (random_.below(8)) {
       case 0: return *binary(OpKind::Mul, y, random_scalar(0.5, 2));
       case 1: return *binary(OpKind::Add, y, input("x", whole));
+      case 7: return *binary(OpKind::Mul, y, *unary(OpKind::Sigmoid, *binary(OpKind::Add, y, input("x", whole))));
       case 2: return *binary(OpKind::Add, y, is_known ? input("x", {whole.back()}) : random_scalar(-1, 1));
       case 3: return *unary(OpKind::Relu, y);
       case 4: return *unary(OpKind::Silu, y);

@@ -119,13 +119,22 @@ class Isolation {
     return copy;
   }
 
-  /// The outermost block that sees all loop variables of the access but the row's and those inside of that.
+  /// The outermost block that sees all that the access and the moved loops name, but the variables of these loops.
   std::size_t receiving_depth(const Loop& row, const Expression& e) const {
+    const auto position = static_cast<std::size_t>(std::find(path_.loops.begin(), path_.loops.end(), &row) - path_.loops.begin());
+    const auto is_named = [&](const std::string& variable) {
+      if (e.index.uses(variable)) return true;
+      for (std::size_t i = position; i < path_.loops.size(); ++i) {
+        const Loop& moved = *path_.loops[i];
+        const bool moves = i == position || e.index.uses(moved.var);
+        if (moves && (moved.begin.uses(variable) || moved.end.uses(variable))) return true;
+      }
+      return false;
+    };
     std::size_t depth = 0;
-    for (std::size_t i = 0; i < path_.loops.size() && path_.loops[i] != &row; ++i) {
+    for (std::size_t i = 0; i < position; ++i) {
       const Loop& l = *path_.loops[i];
-      const bool needed = l.parallel || l.lanes || row.begin.uses(l.var) || row.end.uses(l.var) || e.index.uses(l.var);
-      if (needed) depth = i + 1;
+      if (l.parallel || l.lanes || is_named(l.var)) depth = i + 1;
     }
     return depth;
   }

@@ -30,6 +30,31 @@ TEST(Model, RenamingsAreViews) {
                back_and_forth());
 }
 
+TEST(Model, QueriesWithoutKeys) {
+  expect_model(R"(graph @g(%x: f32[B,S,12], %k: f32[B,T,12], %g: f32[B,S,12]) {
+    %h = known i64[4] {B,S,3,4}
+    %i = known i64[4] {B,T,3,4}
+    %f = known i64[3] {B,S,12}
+    %q0 = reshape %x, %h, allowzero=1
+    %k0 = reshape %k, %i, allowzero=1
+    %q1 = transpose %q0, perm=[0,2,1,3]
+    %k1 = transpose %k0, perm=[0,2,3,1]
+    %v1 = transpose %k0, perm=[0,2,1,3]
+    %s = matmul %q1, %k1
+    %p = softmax %s, axis=3
+    %o = matmul %p, %v1
+    %o1 = transpose %o, perm=[0,2,1,3]
+    %o2 = reshape %o1, %f, allowzero=1
+    %y = add %o2, %g
+    return %y
+  })",
+               {{{"B", 2}, {"S", 3}, {"T", 5}},
+                {{"B", 2}, {"S", 3}, {"T", 0}},
+                {{"B", 2}, {"S", 0}, {"T", 5}},
+                {{"B", 0}, {"S", 3}, {"T", 5}},
+                {{"B", 2}, {"S", 0}, {"T", 0}}});
+}
+
 TEST(Model, AnOutputThatIsAViewOfAnInput) {
   expect_model(R"(graph @g(%x: f32[B,S,24]) {
     %f = known i64[2] {B*S,24}

@@ -442,6 +442,22 @@ TEST(TokenizeAttention, ScoresAndProbabilitiesMayBeResults) {
   EXPECT_EQ(operations(t.graph), "subgraph reduce_max") << "what else reads the scores stays outside";
 }
 
+/// SiLU, spelled out: the result is read twice, but nothing of it is read elsewhere.
+TEST(TokenizeAttention, ActivationsBehindGoInAsAWhole) {
+  const auto text = [](const std::string& output) {
+    return R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8], %x: f32[B,S,8]) {
+      %0 = matmul %q, %k
+      %p = softmax %0, axis=2
+      %o = matmul %p, %v
+      %1 = sigmoid %o
+      %2 = mul %o, %1
+      %3 = add %2, %x
+      return )" + output + "\n}";
+  };
+  EXPECT_EQ(operations(body(run(text("%3")))), "matmul softmax matmul sigmoid mul add");
+  EXPECT_EQ(operations(body(run(text("%3, %1")))), "matmul softmax matmul");
+}
+
 TEST(TokenizeAttention, WhatReadsAnotherResultStaysBehind) {
   const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,T], %v: f32[B,T,8]) {
     %0 = matmul %q, %k
@@ -581,6 +597,53 @@ TEST(TokenizeAttention, BatchesThatBroadcast) {
     })");
     EXPECT_EQ(t.report.attentions_carved, 1) << shapes << (t.report.rejected.empty() ? "" : t.report.rejected.front().reason);
   }
+}
+
+/// PyTorch's MultiheadAttention: positions come first, heads are part of the batch, and so is the mask of padding.
+TEST(TokenizeAttention, PositionsFirstAndHeadsInTheBatch) {
+  const auto t = run(R"(graph @mha(%x: f32[S,B,12], %y: f32[T,B,12], %padding: bool[B,T]) {
+    %h = known i64[3] {S,3*B,4}
+    %i = known i64[3] {T,3*B,4}
+    %m4 = known i64[4] {B,3,1,T}
+    %m3 = known i64[3] {3*B,1,T}
+    %f = known i64[2] {B*S,12}
+    %q0 = reshape %x, %h
+    %q = transpose %q0, perm=[1,0,2]
+    %k0 = reshape %y, %i
+    %k = transpose %k0, perm=[1,2,0]
+    %v = transpose %k0, perm=[1,0,2]
+    %p0 = unsqueeze %padding, axes=[1,2]
+    %p1 = expand %p0, %m4
+    %p2 = reshape %p1, %m3
+    %mask = where %p2, -inf, 0.0
+    %0 = matmul %q, %k
+    %1 = add %0, %mask
+    %p = softmax %1, axis=2
+    %o = matmul %p, %v
+    %o1 = transpose %o, perm=[1,0,2]
+    %o2 = reshape %o1, %f
+    return %o2
+  })");
+  ASSERT_EQ(t.report.attentions_carved, 1) << t.report.rejected.front().reason;
+  EXPECT_NE(operations(body(t)).find("matmul add softmax"), std::string::npos) << operations(body(t));
+  EXPECT_EQ(input_shapes(body(t)), "[S,3*B,4] [T,3*B,4] [3*B,1,T]");
+}
+
+/// RealFormer: scores go on to the next layer.
+TEST(TokenizeAttention, ScoresThatAreAddedToTheNextLayers) {
+  const auto t = run(R"(graph @g(%q: f32[B,S,8], %k: f32[B,8,S], %v: f32[B,S,8], %k1: f32[B,8,S]) {
+    %0 = matmul %q, %k
+    %p = softmax %0, axis=2
+    %o = matmul %p, %v
+    %1 = matmul %o, %k1
+    %2 = add %1, %0
+    %p1 = softmax %2, axis=2
+    %o1 = matmul %p1, %v
+    return %o1
+  })");
+  EXPECT_EQ(t.report.attentions_total, 2);
+  EXPECT_EQ(t.report.attentions_carved, 2);
+  EXPECT_EQ(operations(t.graph), "subgraph subgraph");
 }
 
 /// Numbers of more dimensions than the scores have make these more, of one element each.
