@@ -7,12 +7,8 @@
 //   %5 = brgemm %e, %v                           : f32[B,H,S,D]
 //   %6 = div %5, %s                              : f32[B,H,S,D]
 //
-// Legal if all between the two is linear in the probability, key by key: Mul, Where with 0 on one
-// side, a cast. Such a Where may hide all keys of a row, also of one whose sum is NaN or 0; the row
-// is 0 then, as its product is:
-//
-//   %4 = div %e, %s                     ->       %5 = brgemm (where %c, %e, 0), %v
-//   %5 = brgemm (where %c, %4, 0), %v            %6 = where (equal %5, 0), 0, (div %5, %s)
+// Legal if all between the two is linear in the probability, key by key: Mul, a cast. A Where with 0
+// on one side is not: it may hide all keys of a row whose sum is NaN or 0, and that row is 0.
 //
 // The guard of exporters, where(is_nan(p), 0, p), becomes a rule for the row:
 //
@@ -30,7 +26,6 @@
 // p is NaN in all keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or an
 // infinity does a row without any valid key differ: 0 afterwards, NaN (0 * inf) before.
 
-#include <algorithm>
 #include <vector>
 
 #include "dataflow/dataflow.h"
@@ -48,11 +43,6 @@ struct Path {
     std::size_t input;  ///< that the path comes in by
   };
   std::vector<Step> steps;  ///< from the operand up to the divide
-
-  bool hides_keys(const Graph& graph) const {
-    return std::any_of(steps.begin(), steps.end(),
-                       [&](const Step& step) { return graph.node(step.node).op == OpKind::Where; });
-  }
 };
 
 /// The sum over the keys that a softmax divides by, of e = exp(...).
@@ -100,10 +90,6 @@ std::vector<std::size_t> linear_inputs(const Graph& graph, const Node& node) {
     case OpKind::Cast:
       return is_float(graph.value(node.inputs[0]).precision) ? std::vector<std::size_t>{0}
                                                              : std::vector<std::size_t>{};
-    case OpKind::Where:
-      if (scalar(graph, node.inputs[1]) == 0.0) return {2};
-      if (scalar(graph, node.inputs[2]) == 0.0) return {1};
-      return {};
     default: return {};
   }
 }
@@ -144,11 +130,6 @@ bool move_divide_behind_brgemm(Graph& graph) {
     }
     const ValueId product = binary(graph, OpKind::Brgemm, operand, brgemm.inputs[1]);
     ValueId result = binary(graph, OpKind::Div, product, path.divisor);
-    if (path.hides_keys(graph)) {
-      const ValueId zero = add_scalar(graph, 0);
-      const ValueId is_zero = binary(graph, OpKind::Equal, product, zero);
-      result = graph.add_op(OpKind::Where, "", {is_zero, zero, result});
-    }
     if (path.guarded) {
       const ValueId zero = add_scalar(graph, 0);
       const ValueId has_keys = binary(graph, OpKind::Greater, path.divisor, zero);

@@ -16,8 +16,8 @@
 //
 // What is hidden must not show: the probability of a hidden key is exactly 0, and all that is done with probabilities is
 // to multiply and add them up. It is 0 if the row has a key that is not hidden, by any mask. A row without one has the
-// same value for all keys (save where that is -inf: it is NaN either way), also for those that are left out. So a block
-// with such a row is done once more with all keys; its running maximum tells.
+// same value for all keys (save where that is -inf: it is NaN either way, unless a select follows that hides it), also
+// for those that are left out. So a block with such a row is done once more with all keys; its running maximum tells.
 
 #include <algorithm>
 #include <cmath>
@@ -221,11 +221,20 @@ class MaskedKeys {
     }
   }
 
+  /// where(is_nan(e), 0, e): 0 for a key that is hidden, whatever else is hidden in its row.
+  bool is_guard(const Expression& where) const {
+    const Expression* condition = definitions_.of(where.in[0]);
+    return condition != nullptr && condition->op == Op::is_nan && zeros_.count(condition->in[0]) != 0;
+  }
+
   /// Behind the key loops nothing depends on keys whose probability is 0, and these loops are all alike.
   bool nothing_shows() {
     zeros_.clear();
+    selects_ = false;
     for_each_expression(lanes_->body(), [&](const Expression& e) {
-      if (is_zero(e)) zeros_.insert(e.out);
+      if (!is_zero(e)) return;
+      zeros_.insert(e.out);
+      selects_ |= e.op == Op::where && !is_guard(e);
     });
     bool fine = !zeros_.empty();
     for_each_loop(lanes_->body(), [&](const Loop& loop) {
@@ -328,6 +337,7 @@ class MaskedKeys {
   bool restrict_keys() {
     Needed needed = find_needed();
     if (needed.begins.empty() && needed.ends.empty()) return false;
+    if (!std::isfinite(needed.hidden) && selects_) return false;
     keep_tiles_whole(needed);
     Expr all = 0;  // how many keys more than are needed
     if (std::isfinite(needed.hidden)) {
@@ -379,6 +389,7 @@ class MaskedKeys {
   Loop* keys_ = nullptr;  ///< the loop that makes the scores
   ValueId maximum_ = kNone, scores_ = kNone;
   std::set<ValueId> zeros_;  ///< 0 for keys whose probability is 0
+  bool selects_ = false;     ///< some of them are chosen by a condition
 };
 
 }  // namespace
