@@ -3,6 +3,7 @@
 
 #include "burin/error.h"
 #include "frontend/operators.h"
+#include "graph/positions.h"
 
 namespace burin::frontend {
 namespace {
@@ -17,6 +18,23 @@ ValueId with_optional_sum(NodeImporter& n, ValueId x, std::size_t input) {
 
 void convert_bias_gelu(NodeImporter& n) {
   n.finish(Gelu, {n.apply(Add, {n.input(0), n.input(1)})});
+}
+
+/// x + bias + skip
+void convert_bias_add(NodeImporter& n) {
+  n.finish(Add, {n.apply(Add, {n.input(0), n.input(1)}), n.input(2)});
+}
+
+/// The first half of x + bias, times the GELU of the second.
+void convert_bias_split_gelu(NodeImporter& n) {
+  const ValueId sum = n.apply(Add, {n.input(0), n.input(1)});
+  const Expr whole = n.value(sum).shape.back(), half = floor_div(whole, 2);
+  const ValueId axis = n.integers("axis", {Expr(n.rank(sum) - 1)});
+  const auto part = [&](const Expr& begin, const Expr& end) {
+    return n.apply(Slice, {sum, n.integers("begin", {begin}), n.integers("end", {end}), axis});
+  };
+  const ValueId value = part(0, half), gate = part(half, whole);
+  n.finish(Mul, {value, n.apply(Gelu, {gate})});
 }
 
 void convert_fast_gelu(NodeImporter& n) {
@@ -40,6 +58,45 @@ void finish_normalization(NodeImporter& n, OpKind kind, ValueId sum, std::vector
   n.finish(kind, std::move(scales), attributes);
   const auto& outputs = n.node().outputs;
   if (kSum < outputs.size() && !outputs[kSum].empty()) n.finish(sum, kSum);
+}
+
+/// How many keys are none of padding; 0 where the model does not say.
+ValueId unpadded_lengths(NodeImporter& n, ValueId ids, std::size_t mask) {
+  if (n.has_input(mask))
+    return n.apply(ReduceSum, {n.input(mask)},
+                   {{"axes", std::vector<std::int64_t>{1}}, {"keepdims", std::int64_t{0}}});
+  const ValueId zero = n.constant("zero", Tensor::scalar(Precision::i32, 0));
+  return n.apply(Expand, {zero, n.integers("batch", {n.value(ids).shape[0]})});
+}
+
+/// Words, positions and segments, each looked up in a table.
+void convert_embed_layer_normalization(NodeImporter& n) {
+  enum : std::size_t {
+    kIds,
+    kSegments,
+    kWords,
+    kPlaces,
+    kSegmentTable,
+    kScale,
+    kShift,
+    kMask,
+    kPlaceIds
+  };
+  n.ignore_attribute("mask_index_type");
+  const auto rows = [&](std::size_t table, ValueId indices) {
+    return n.apply(Gather, {n.input(table), indices}, {{"axis", std::int64_t{0}}});
+  };
+  const ValueId ids = n.input(kIds);
+  const Expr length = n.value(ids).shape.at(1);
+  const ValueId places =
+      n.has_input(kPlaceIds) ? n.input(kPlaceIds) : add_positions(n.graph(), length, 1, 2);
+  ValueId sum = n.apply(Add, {rows(kWords, ids), rows(kPlaces, places)});
+  if (n.has_input(kSegments)) sum = n.apply(Add, {sum, rows(kSegmentTable, n.input(kSegments))});
+  n.finish(LayerNormalization, {sum, n.input(kScale), n.input(kShift)},
+           {{"axis", std::int64_t{2}}, {"epsilon", n.float_attribute("epsilon", 1e-12)}});
+  const auto& outputs = n.node().outputs;
+  if (outputs.size() > 1) n.finish(unpadded_lengths(n, ids, kMask), 1);
+  if (outputs.size() > 2) n.finish(sum, 2);
 }
 
 void convert_skip_layer_normalization(NodeImporter& n) {
@@ -91,7 +148,10 @@ void convert_fused_gemm(NodeImporter& n) {
 std::vector<Operator> contrib_operators() {
   constexpr std::string_view kDomain = "com.microsoft";
   return {
+      {{kDomain, "BiasAdd"}, convert_bias_add},
       {{kDomain, "BiasGelu"}, convert_bias_gelu},
+      {{kDomain, "BiasSplitGelu"}, convert_bias_split_gelu},
+      {{kDomain, "EmbedLayerNormalization"}, convert_embed_layer_normalization},
       {{kDomain, "FastGelu"}, convert_fast_gelu},
       {{kDomain, "FusedGemm", {}, "parameters of the activation"}, convert_fused_gemm},
       {{kDomain, "FusedMatMul", {}, "transBatchA, transBatchB"}, convert_fused_matmul},

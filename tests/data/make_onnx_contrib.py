@@ -46,9 +46,9 @@ def i32(values):
 
 
 def model_of(name, op, inputs, outputs, domain, static, attributes):
-    """The model, and what is given to it: (label, array)."""
+    """The model, and what is given to it: (label, array). The type of `outputs`[i] is that of output i."""
     names = [f"x{i}" if array is not None else "" for i, array in enumerate(inputs)]
-    node = helper.make_node(op, names, [f"y{i}" for i in range(outputs)], name=name, domain=domain, **attributes)
+    node = helper.make_node(op, names, [f"y{i}" for i in range(len(outputs))], name=name, domain=domain, **attributes)
     given, infos, constants = [], [], []
     for label, array in zip(names, inputs):
         if isinstance(array, Const):
@@ -57,7 +57,7 @@ def model_of(name, op, inputs, outputs, domain, static, attributes):
             dims = [d if static else DYNAMIC.get(d, d) for d in array.shape]
             infos.append(helper.make_tensor_value_info(label, TYPES[array.dtype], dims))
             given.append((label, array))
-    results = [helper.make_tensor_value_info(o, TensorProto.FLOAT, None) for o in node.output]
+    results = [helper.make_tensor_value_info(o, t, None) for o, t in zip(node.output, outputs)]
     graph = helper.make_graph([node], name, infos, results, constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString(), given
@@ -66,6 +66,8 @@ def model_of(name, op, inputs, outputs, domain, static, attributes):
 def case(name, op, inputs, outputs=1, domain=CONTRIB, static=False, same_as=None, **attributes):
     """`inputs`: arrays; None for one that is not given. All dimensions are known to the model if `static`.
     `same_as`: other inputs that mean the same, where the CPU kernel does not have this form."""
+    if isinstance(outputs, int):
+        outputs = [TensorProto.FLOAT] * outputs
     model, given = model_of(name, op, inputs, outputs, domain, static, attributes)
     known, fed = model_of(name, op, same_as, outputs, domain, static, attributes) if same_as else (model, given)
     session = ort.InferenceSession(known, providers=["CPUExecutionProvider"])
@@ -182,6 +184,11 @@ def others():
     case("quick_gelu", "QuickGelu", [rows], alpha=1.5)
     case("fused_gemm", "FusedGemm", [normal(2, 3), normal(4, 3), normal(4)], activation="Relu", transB=1, alpha=0.5)
     case("fused_matmul", "FusedMatMul", [normal(2, 3, 4), normal(2, 5, 4)], transB=1, alpha=0.5)
+    ids, segments = i32(np.arange(B * S).reshape(B, S) % 9), i32(np.arange(B * S).reshape(B, S) % 2)
+    tables = [Const(normal(9, 10)), Const(normal(S + 3, 10)), Const(normal(2, 10))]
+    for name, given in (("embed", [ids, segments]), ("embed_no_segments", [ids, None])):
+        words, places, kinds = tables if given[1] is not None else [*tables[:2], None]
+        case(name, "EmbedLayerNormalization", [*given, words, places, kinds, scale, shift], [TensorProto.FLOAT, TensorProto.INT32], epsilon=1e-5)
     case("skip_layer_norm", "SkipLayerNormalization", [rows, skip, scale, shift, bias], epsilon=1e-5)
     case("skip_layer_norm_plain", "SkipLayerNormalization", [rows, skip, scale])
     case("skip_rms_norm", "SkipSimplifiedLayerNormalization", [rows, skip, scale, bias], epsilon=1e-5)

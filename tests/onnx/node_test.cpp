@@ -231,6 +231,8 @@ struct Group {
   std::vector<OnnxCase> cases;
 };
 
+void PrintTo(const Group& group, std::ostream* out) { *out << group.op; }
+
 bool is_left_out(const OnnxCase& c) {
   return std::any_of(kLeftOut.begin(), kLeftOut.end(),
                      [&](const auto& line) { return c.name.starts_with(line.first); });

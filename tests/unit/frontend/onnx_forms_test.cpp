@@ -323,6 +323,37 @@ TEST(OnnxForms, Einsum) {
   expect_tensor(run(make("abc,cd->bc", true), {x})[0], {2, 3}, {1, 2, 6, 4, 5, 12});
 }
 
+/// Those of the domain com.microsoft that its CPU kernels do not have: see tests/onnx for the others.
+TEST(OnnxForms, FusedOperatorsOfDiffusionModels) {
+  const auto make = [](const std::string& op, const std::vector<std::string>& inputs) {
+    OnnxBuilder model = one_node(17, op, {"a", 2}, inputs);
+    the_node(model).set_domain("com.microsoft");
+    auto& opset = *model.model().add_opset_import();
+    opset.set_domain("com.microsoft");
+    opset.set_version(1);
+    model.floats("bias", {2}, {1, -1});
+    return model;
+  };
+  const Tensor x = Tensor::from_f32({2, 2}, {1, 2, 3, 4});
+  expect_tensor(run(make("BiasAdd", {"x", "bias", "x"}), {x})[0], {2, 2}, {3, 3, 7, 7});
+  const double gelu_1 = 0.841345, gelu_3 = 2.995950;
+  expect_tensor(run(make("BiasSplitGelu", {"x", "bias"}), {x})[0], {2, 1}, {2 * gelu_1, 4 * gelu_3});
+}
+
+TEST(OnnxForms, EinsumWithAnEllipsisAndDiagonals) {
+  const Tensor x = Tensor::from_f32({1, 2, 2}, {1, 2, 3, 4});
+  const auto make = [](const std::string& equation, const std::vector<std::string>& inputs) {
+    OnnxBuilder model = one_node(13, "Einsum", {"a", 2, 2}, inputs);
+    model.floats("w", {2, 1}, {1, 10});
+    set_string(the_node(model), "equation", equation);
+    return model;
+  };
+  expect_tensor(run(make("...ii->...i", {"x"}), {x})[0], {1, 2}, {1, 4});
+  expect_tensor(run(make("...ii", {"x"}), {x})[0], {1}, {5});
+  expect_tensor(run(make("...i,ij->...j", {"x", "w"}), {x})[0], {1, 2, 1}, {21, 43});
+  expect_tensor(run(make("...ij->...ji", {"x"}), {x})[0], {1, 2, 2}, {1, 3, 2, 4});
+}
+
 TEST(OnnxForms, DimensionNames) {
   OnnxBuilder model(17);
   model.input("x", {"batch", "past + seq", "", 4})
