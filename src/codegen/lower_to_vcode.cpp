@@ -775,6 +775,7 @@ class PhaseEmitter {
     if (vector * target_.vector_bytes % kCacheLine != 0) return;
     Instruction i = element_access(e, t, pointers, row, vector, VOp::prefetch, VOp::prefetch, VOp::prefetch);
     i.mask = i.count = kNoReg;
+    i.imm = e.second_level ? 1 : 0;
     b_.append(i);
   }
 

@@ -69,6 +69,7 @@ struct Expression {
   Expr index;                      ///< of load, store, prefetch: the element, an Expr over symbols and loop variables.
                                    ///< of integer: the value
   bool past_caches = false;        ///< of store: its whole vectors need not be found in a cache later
+  bool second_level = false;       ///< of prefetch: into the second-level cache; what is needed only later
   std::vector<std::string> over;   ///< of fill: loop variables (of enclosing or following sibling loops) that its
                                    ///< tile spans
 };

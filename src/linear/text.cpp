@@ -163,6 +163,7 @@ class Printer {
     }
     if (has_parameter(e.op) || (e.op != Op::fill && e.imm != 0)) text += ", alpha=" + number(e.imm);
     if (e.past_caches) text += " past caches";
+    if (e.second_level) text += " second level";
     if (!e.over.empty()) text += fmt::format(" over({})", fmt::join(e.over, ", "));
     return text;
   }
@@ -770,6 +771,8 @@ class Parser {
     keyword("prefetch");
     e.memory = memory();
     e.index = index();
+    e.second_level = accept_word("second");
+    if (e.second_level) keyword("level");
     return e;
   }
 
