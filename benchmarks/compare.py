@@ -25,7 +25,7 @@ from comparison.report import Report
 from comparison.tools import Tools
 
 # Those with a yardstick first, so that they follow it closely.
-SECTIONS = (attention.Sdpa, attention.Avx2, elementwise.Eltwise, attention.Masks, attention.Shapes, attention.Threads, overhead.Calls,
+SECTIONS = (attention.Sdpa, attention.Avx2, elementwise.Eltwise, elementwise.Groups, attention.Masks, attention.Shapes, attention.Threads, overhead.Calls,
             overhead.Compile, whole_models.Models)
 PACKAGES = ('openvino', 'onnxruntime', 'torch')
 

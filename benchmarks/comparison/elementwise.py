@@ -1,5 +1,5 @@
-"""Element-wise chains beside the yardstick and the peer, whose shapes are static."""
-import re, statistics
+"""Element-wise chains beside the yardstick and the peer, whose shapes are static; groups at dynamic shapes."""
+import pathlib, re, statistics
 
 from .report import number, pair, ratio
 from .tools import SMALLEST, Times
@@ -46,3 +46,39 @@ class Eltwise:
                    'OpenVINO / Burin', 'needed'], lines)
         out.bars(self.NAME, 'Element-wise chains', 'ratio of best times', [line[0] for line in lines[:-1]],
                  {'yardstick / Burin': of_limit, 'OpenVINO / Burin': of_peer})
+
+
+class Groups:
+    """Beyond the caches beside c = a + b over as many bytes; inside of the second-level cache beside OpenVINO."""
+    NAME, TITLE = 'groups', 'Element-wise groups at dynamic shapes, one thread'
+    yardsticks = ()
+    CACHE_BYTES, OF_ADDITION = 1 << 20, 1.15
+    PEER = pathlib.Path(__file__).parent / 'openvino_groups.py'
+
+    def __init__(self):
+        self.mine, self.theirs, self.bytes, self.names = Times(), Times(), {}, {}
+
+    def measure(self, tools, yardstick):
+        rows = [n for n in tools.names('eltwise') if n.startswith('eltwise/f32/dynamic/') and '/add/' in n]
+        groups = [n for n in tools.names('eltwise') if n.startswith('eltwise/f32/dynamic/') and not re.search(r'/add/|/M1_N16/|/M64_N768/|/M1024_N3072/', n)]
+        for name, run in tools.burin('eltwise', rows + groups).items():
+            self.mine.add(name, run.best_us, run.median_us)
+            self.bytes[name] = int(run.counters['bytes'])
+        self.names = {re.fullmatch(r'eltwise/f32/dynamic/(.*)/threads:1', n)[1]: n for n in groups}
+        inside = [shape for shape, name in self.names.items() if self.bytes[name] <= self.CACHE_BYTES]
+        for r in tools.script(self.PEER, *inside): self.theirs.add(f'{r["group"]}/{r["shape"]}', r['best_us'], r['best_us'])
+
+    def report(self, out):
+        addition = {self.bytes[n]: n for n in self.bytes if '/add/' in n}
+        lines, of_peer = [], []
+        for shape, name in self.names.items():
+            inside = self.bytes[name] <= self.CACHE_BYTES
+            mine = self.mine.best(name)
+            of_addition = ratio(mine, self.mine.best(addition[self.bytes[name]]))
+            peer = ratio(self.theirs.best(shape), mine) if inside else None
+            of_peer += [peer] if peer else []
+            lines.append([shape, 'L2' if inside else 'memory', pair(self.mine, name), number(of_addition), '' if inside else f'< {self.OF_ADDITION}',
+                          pair(self.theirs, shape), number(peer)])
+        mean = statistics.geometric_mean(of_peer) if of_peer else None
+        lines.append(['geometric mean', '', '', '', '', '', f'{number(mean)} (needed {PEER_MEAN})'])
+        out.table(['group', 'data in', 'Burin us, best / median', 'of c = a + b', 'needed', 'OpenVINO us', 'OpenVINO / Burin'], lines)

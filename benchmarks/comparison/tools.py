@@ -64,6 +64,13 @@ class Tools:
         command = [*pinned(1), sys.executable, self.peers_script, *words, '--seconds', str(seconds or self.seconds)]
         return [record for record in json_lines(command) if 'skipped' not in record]
 
+    def script(self, path, *words):
+        """What a script of a peer prints; nothing where the peer is not installed."""
+        try: return json_lines([*pinned(1), sys.executable, str(path), str(self.seconds), *words])
+        except CommandFailed as error:
+            if 'ModuleNotFoundError' in str(error): return []
+            raise
+
     @functools.cached_property
     def call_overhead_us(self):
         """Of a call through a peer's Python interface."""

@@ -10,7 +10,6 @@ PassPipeline<Graph> dataflow_pipeline() {
   constexpr bool required = true;
 
   // Down to primitive operations.
-  p.add({"decompose_reduce_l2", "square, sum, sqrt", decompose_reduce_l2, required});
   p.add(
       {"keep_reduced_dims", "reductions keep the reduced axis as 1", keep_reduced_dims, required});
   p.add({"decompose_softmax", "max, sub, exp, sum, div", decompose_softmax, required});
@@ -20,6 +19,7 @@ PassPipeline<Graph> dataflow_pipeline() {
   p.add({"decompose_rms_norm", "square, mean, rsqrt, mul", decompose_rms_norm, required});
   p.add({"decompose_channel_norms", "groups of channels get an axis, then as a layer norm",
          decompose_channel_norms, required});
+  p.add({"decompose_reduce_l2", "square, sum, sqrt", decompose_reduce_l2, required});
   p.add({"separate_pieces", "Slices move to the inputs, Concats to the outputs", separate_pieces,
          required});
   p.add({"matmul_to_brgemm", "matrix products whose ports may permute axes", matmul_to_brgemm,

@@ -22,12 +22,15 @@ constexpr std::int64_t kElementwiseBlock = 16384;
 /// inputs and results have to fit in the nearest cache.
 constexpr std::int64_t kPrefetchedRow = 3072;
 /// Elements of a row below which rows, not their elements, lie in the lanes: of a row that is folded, and of one that is not.
-constexpr std::int64_t kShortRow = 128;
+constexpr std::int64_t kShortRow = 64;
 constexpr std::int64_t kFewElements = 8;
 /// Elements of a row from which on it makes no difference that the next one is another row.
 constexpr std::int64_t kLongRow = 512;
 /// Rows by which a loop down columns asks early for what is in no cache.
 constexpr std::int64_t kRowsAhead = 8;
+/// Elements by which a loop along rows does: 16 KB. The nearest cache can wait for too few lines at once to keep memory
+/// busy during long formulas; the second one can. (GeGLU of 4096 x 3072: 1.8 to 1.2 times as long as c = a + b.)
+constexpr std::int64_t kElementsAhead = 4096;
 /// Keys of one step of the online softmax: 64 to 256 measure the same.
 constexpr std::int64_t kKeyBlock = 128;
 
@@ -328,6 +331,7 @@ class Scheduler {
       schedule_.elementwise_rows = {1};
       schedule_.prefetched_row = kPrefetchedRow;
       schedule_.rows_ahead = kRowsAhead;
+      schedule_.elements_ahead = kElementsAhead;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
       schedule_.lane_steps = descending({rows_in_lanes_ ? lanes : kElementwiseVectors * lanes, lanes});
     }

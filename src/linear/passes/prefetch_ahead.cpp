@@ -1,15 +1,20 @@
-// A loop that goes down columns jumps from row to row, where no hardware fetches ahead. Where what it reads is in no cache,
-// the first one that does asks for a row some iterations before it is needed:
+// Where what a kernel reads is in no cache, it is asked for before it is needed. A loop along rows asks the second-level
+// cache, far ahead, so that memory works while long formulas are computed; behind the end of a row that is the next one, if
+// rows are dense. A loop down columns jumps from row to row, where no hardware fetches ahead: the first one that does asks
+// for a row some iterations later.
 //
-//     lanes _d in _d.b.._d.b + 64 {               lanes _d in _d.b.._d.b + 64 {
-//       loop _s in 0..S {                   ->      loop _s in 0..S {
+//     lanes _n in 0..N {                          lanes _n in 0..N {
+//       %x = load %a[s*_m + _n]                     prefetch %a[s*_m + _n + 4096] second level
+//                                                   %x = load %a[s*_m + _n]
+//     lanes _d in _d.b.._d.b + 64 {      ->       lanes _d in _d.b.._d.b + 64 {
+//       loop _s in 0..S {                           loop _s in 0..S {
 //         %x = load %a[D*_s + _d]                     prefetch %a[D*_s + 8*D + _d]
-//         %sum = update_sum %sum, %x                  %x = load %a[D*_s + _d]
-//                                                     %sum = update_sum %sum, %x
+//                                                     %x = load %a[D*_s + _d]
 //
-// Behind the last row nothing is touched: it is only a hint.
+// Behind the last element nothing is touched: it is only a hint.
 
 #include <set>
+#include <utility>
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
@@ -19,49 +24,50 @@ namespace {
 
 class PrefetchAhead {
  public:
-  PrefetchAhead(LinearIR& ir, std::int64_t rows) : ir_(ir), rows_(rows) {}
+  PrefetchAhead(LinearIR& ir, const Schedule& schedule) : ir_(ir), schedule_(schedule) {}
 
   bool run() {
     for_each_block(ir_.phases, [&](Block& block, const Path& path) {
-      if (path.loops.empty()) return;
-      const Loop& down = *path.loops.back();
       const std::string lane = path.lane_variable();
-      if (lane.empty() || down.lanes || down.parallel) return;
-      for (std::size_t i = 0; i < block.size(); ++i)
-        if (!block[i].is_loop() && is_first_of_row(block[i].expression, down, lane)) {
-          block.insert(block.begin() + static_cast<std::ptrdiff_t>(i), Item(ahead_of(block[i].expression, down)));
-          ++i;
-        }
+      if (lane.empty() || path.loops.back()->parallel) return;
+      for (std::size_t i = 0; i < block.size(); ++i) {
+        if (block[i].is_loop() || !is_first(block[i].expression, *path.loops.back(), lane)) continue;
+        block.insert(block.begin() + static_cast<std::ptrdiff_t>(i), Item(ahead_of(block[i].expression, *path.loops.back())));
+        ++i;
+      }
     });
     return !asked_.empty();
   }
 
  private:
-  bool is_first_of_row(const Expression& e, const Loop& down, const std::string& lane) {
-    if (e.op != Op::load || ir_.memory[e.memory].kind != Memory::Kind::input) return false;
-    const auto stride = e.index.coefficient(down.var);
-    if (access_mode(e, lane) != AccessMode::vector || !stride || *stride == Expr(0)) return false;
+  /// The first load of these elements, along the loop.
+  bool is_first(const Expression& e, const Loop& loop, const std::string& lane) {
+    if (e.op != Op::load || ir_.memory[e.memory].kind != Memory::Kind::input || access_mode(e, lane) != AccessMode::vector) return false;
+    const auto stride = e.index.coefficient(loop.var);
+    if (!stride || *stride == Expr(0) || distance(loop) == 0) return false;
     return asked_.insert({e.memory, e.index.to_string()}).second;
   }
 
-  Expression ahead_of(const Expression& e, const Loop& down) const {
+  std::int64_t distance(const Loop& loop) const { return loop.lanes ? schedule_.elements_ahead : schedule_.rows_ahead; }
+
+  Expression ahead_of(const Expression& e, const Loop& loop) const {
     Expression ahead;
     ahead.op = Op::prefetch;
     ahead.memory = e.memory;
-    ahead.index = e.index.substitute({{down.var, Expr::symbol(down.var) + rows_}});
+    ahead.index = e.index.substitute({{loop.var, Expr::symbol(loop.var) + distance(loop)}});
+    ahead.second_level = loop.lanes;
     return ahead;
   }
 
   LinearIR& ir_;
-  std::int64_t rows_;
+  const Schedule& schedule_;
   std::set<std::pair<MemoryId, std::string>> asked_;
 };
 
 }  // namespace
 
 bool prefetch_ahead(LinearIR& ir, const Schedule& schedule) {
-  if (!schedule.stream || schedule.rows_ahead == 0) return false;
-  return PrefetchAhead(ir, schedule.rows_ahead).run();
+  return schedule.stream && PrefetchAhead(ir, schedule).run();
 }
 
 }  // namespace burin::linear

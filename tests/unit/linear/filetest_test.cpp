@@ -66,6 +66,7 @@ Schedule schedule_of(const FileCase& c) {
   s.pack_reads = std::stoll(option(c, "pack_reads", "2"));
   s.lane_group = std::stoll(option(c, "lane_group", "8"));
   s.brgemm_executor = c.options.contains("executor");
+  s.elements_ahead = std::stoll(option(c, "elements_ahead", "0"));
   s.rows_ahead = std::stoll(option(c, "rows_ahead", "0"));
   s.prefetched_row = std::stoll(option(c, "prefetched_row", "0"));
   return s;
