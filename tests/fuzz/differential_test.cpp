@@ -264,6 +264,7 @@ class Fuzzer {
     coverage_.count("isa", options.isa);
     if (kind_ == "attention") coverage_.count("softmax_form", options.softmax_form.empty() ? "by shape" : options.softmax_form);
     if (kind_ == "attention") coverage_.count("pack", options.pack_reads ? "always" : "by shape");
+    if (kind_ == "attention") coverage_.count("few_queries", options.few_queries ? "any number" : "by shape");
     if (options.verify) coverage_.count("verify", "yes");
     std::optional<CompiledSubgraph> compiled;
     try {
@@ -389,7 +390,8 @@ class Fuzzer {
       const TargetInfo target = target_for(random.pick(instruction_sets_));
       ScheduleOptions overrides;
       if (kind_ == "attention" && random.chance(0.5)) overrides.softmax_form = SoftmaxForm::online;
-      const Schedule schedule = choose_schedule(body, axes, target, overrides);
+      Schedule schedule = choose_schedule(body, axes, target, overrides);
+      if (!(schedule.few_queries_when == Expr(0)) && random.chance(0.5)) schedule = schedule_few_queries(body, axes, target, schedule);
       stage = "lower";
       linear::LinearIR ir = linear::lower(body, axes, schedule, target);
       if (!linear_agrees(ir, inputs, symbols, expected, generated.rounding, stage)) return;
@@ -444,6 +446,7 @@ TEST(Differential, Attention) {
   declare_run_features(coverage);
   coverage.declare("softmax_form", {"score_rows", "online", "by shape"});
   coverage.declare("pack", {"always", "by shape"});
+  coverage.declare("few_queries", {"any number", "by shape"});
   coverage.declare("brgemm", {"onednn"});
   Fuzzer("attention", generate_attention, coverage).run();
 }
