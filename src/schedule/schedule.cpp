@@ -278,8 +278,9 @@ class Scheduler {
   }
 
   Expr are_few() const {
+    const std::int64_t few = options_.few_queries.value_or(target_.lanes() * kQuartersThatAreFew / 4);
     const std::optional<AxisId> queries = query_axis();
-    return less_equal(queries ? axes_.axes[*queries].extent : Expr(1), options_.few_queries.value_or(target_.lanes() * kQuartersThatAreFew / 4));
+    return few == 0 ? Expr(0) : less_equal(queries ? axes_.axes[*queries].extent : Expr(1), few);
   }
 
   /// The lanes of the operands and the result of a product are one block of columns.
