@@ -15,17 +15,17 @@ object a line:
                 which adds kind. A call through a peer's Python interface costs what its smallest element-wise problem
                 (1 x 16) takes; all times of peers are net of that.
   LIMIT.py      for the kinds it is called with: `f32`, `avx2`: shape, best_gflops, median_gflops; `eltwise`: chain, M, N,
-                best_us, median_us. One thread.
+                best_us, median_us; `decode`: S, H, Hkv, D, best_us, median_us, read_us. One thread.
   MODELS        a folder: see models.py.
 """
 import argparse, datetime, importlib.metadata, re, sys
 
-from comparison import attention, elementwise, overhead, whole_models
+from comparison import attention, decode, elementwise, overhead, whole_models
 from comparison.report import Report
 from comparison.tools import Tools
 
 # Those with a yardstick first, so that they follow it closely.
-SECTIONS = (attention.Sdpa, attention.Avx2, elementwise.Eltwise, elementwise.Groups, attention.Masks, attention.Shapes, attention.Threads, overhead.Calls,
+SECTIONS = (attention.Sdpa, attention.Avx2, decode.Decode, elementwise.Eltwise, elementwise.Groups, attention.Masks, attention.Shapes, attention.Threads, overhead.Calls,
             overhead.Compile, whole_models.Models)
 PACKAGES = ('openvino', 'onnxruntime', 'torch')
 

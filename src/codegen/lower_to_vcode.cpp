@@ -34,8 +34,6 @@ using linear::Op;
 using linear::ValueId;
 
 constexpr std::int64_t kLoopAlignment = 32;
-/// Rows of a tile that are reached through multiples of their stride; a tile of more has several pointers.
-constexpr std::int64_t kRowsPerPointer = 8;
 constexpr std::int64_t kCacheLine = 64;
 
 /// An address up to a constant: a memory and an index expression.
@@ -440,7 +438,6 @@ class PhaseEmitter {
     }
     find_pairs(block, begin, steps, tile);
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
-    group_pointers_.clear();
     std::vector<std::size_t> starts;
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t n = 0; n < inner; ++n) {
@@ -625,18 +622,10 @@ class PhaseEmitter {
     if (auto c = stride_bytes.as_constant(); c && fits_immediate(*c * row + displacement))
       return {base, kNoReg, 1, static_cast<std::int32_t>(displacement + *c * row)};
     if (row == 0) return {base, kNoReg, 1, static_cast<std::int32_t>(displacement)};
-    if (row >= kRowsPerPointer) return row_address(group_pointer(base, row / kRowsPerPointer, stride_bytes), displacement, row % kRowsPerPointer, stride_bytes);
     std::int64_t scale = 1;
     while (row % (2 * scale) == 0 && 2 * scale <= kLargestScale) scale *= 2;
     const VReg multiple = prologue_.parameter(stride_bytes * (row / scale));
     return {base, multiple, static_cast<std::uint8_t>(scale), static_cast<std::int32_t>(displacement)};
-  }
-
-  /// The pointer of a group of rows: multiples of a stride for all of them would be too many registers.
-  VReg group_pointer(VReg base, std::int64_t group, const Expr& stride_bytes) {
-    auto [it, fresh] = group_pointers_.try_emplace({base, group}, kNoReg);
-    if (fresh) it->second = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(stride_bytes * (group * kRowsPerPointer))});
-    return it->second;
   }
 
   /// The base pointer of an access and its constant displacement in bytes.
@@ -912,7 +901,7 @@ class PhaseEmitter {
   /// that is on: never outside of the tensor.
   template <typename F>
   void for_each_lane(const Step& s, const Tile& t, std::int64_t vector, F&& f) {
-    constexpr std::int64_t kLanesPerPointer = 4;
+    constexpr std::int64_t kRowsPerPointer = 4;
     const VReg base = s.base;
     const std::int64_t displacement = s.displacement;
     const Expr& stride = s.lane_stride;
@@ -929,9 +918,9 @@ class PhaseEmitter {
     VReg group = base;
     if (vector > 0) group = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(stride * (vector * target_.lanes()))});
     for (std::int64_t l = 0; l < target_.lanes(); ++l) {
-      if (l > 0 && l % kLanesPerPointer == 0)
-        group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * kLanesPerPointer)});
-      f(l, row_address(group, displacement, l % kLanesPerPointer, stride));
+      if (l > 0 && l % kRowsPerPointer == 0)
+        group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * kRowsPerPointer)});
+      f(l, row_address(group, displacement, l % kRowsPerPointer, stride));
     }
   }
 
@@ -1008,7 +997,6 @@ class PhaseEmitter {
   ElementwiseEmitter elementwise_;
   const std::vector<std::set<std::string>>& varies_;  ///< linear::dependences
   std::map<ValueId, std::vector<const Expression*>> readers_;
-  std::map<std::pair<VReg, std::int64_t>, VReg> group_pointers_;  ///< in the present segment
   std::set<ValueId> updated_;
   bool streams_ = false;  ///< something is written past the caches
   std::vector<ValueRegisters> values_;  ///< by ValueId

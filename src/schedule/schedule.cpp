@@ -52,8 +52,9 @@ constexpr std::int64_t kBlocksInGroup = 8;
 /// sets of the cache): it pays for this many blocks of queries.
 constexpr std::int64_t kReadsThatPayCopy = 20;
 
-/// Queries that are few: with their lanes mostly empty, the usual tiles are slower than one query after the other.
-constexpr std::int64_t kFewQueries = 8;
+/// Queries that are few: at most so many quarters of a vector. A vector of queries takes as long as 12 of 16 (6 of 8) one
+/// after the other, with few keys, and longer with many.
+constexpr std::int64_t kQuartersThatAreFew = 3;
 
 /// Multiply-adds that must be on their way at once to keep two units of a latency of four cycles busy.
 constexpr std::int64_t kIndependentSums = 8;
@@ -349,8 +350,9 @@ class Scheduler {
   }
 
   Expr are_few() const {
+    const std::int64_t few = options_.few_queries.value_or(target_.lanes() * kQuartersThatAreFew / 4);
     const std::optional<AxisId> queries = query_axis();
-    return less_equal(queries ? axes_.axes[*queries].extent : Expr(1), options_.few_queries.value_or(kFewQueries));
+    return few == 0 ? Expr(0) : less_equal(queries ? axes_.axes[*queries].extent : Expr(1), few);
   }
 
   /// The lanes of the operands and the result of a product are one block of columns.
@@ -436,6 +438,11 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("row_block", fmt::format("{} {}", row_block, axes.axes[*row_axis].name));
     out.emplace_back("row_group", fmt::format("{}", row_group));
   }
+  if (few_queries) {
+    out.emplace_back("folded_rows", fmt::format("{}", fmt::join(folded_rows, ",")));
+    out.emplace_back("product_lanes", fmt::format("{}", product_lanes));
+    out.emplace_back("loop_order", names(loop_order));
+  }
   if (brgemm_executor) out.emplace_back("products", "executor");
   if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());
   if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
@@ -444,7 +451,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
   if (!(few_queries_when == Expr(0))) out.emplace_back("few_queries_when", few_queries_when.to_string());
   if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));
-  if (softmax_form == SoftmaxForm::online || !(online_when == Expr(0))) out.emplace_back("key_block", fmt::format("{}", key_block));
+  if (softmax_form == SoftmaxForm::online || few_queries || !(online_when == Expr(0))) out.emplace_back("key_block", fmt::format("{}", key_block));
   return out;
 }
 

@@ -27,6 +27,7 @@ TEST(Differential, Attention) {
   declare_run_features(coverage);
   coverage.declare("softmax_form", {"score_rows", "online", "by shape"});
   coverage.declare("pack", {"always", "by shape"});
+  coverage.declare("few_queries", {"any number", "by shape"});
   coverage.declare("brgemm", {"onednn"});
   GraphFuzzer("attention", generate_attention, coverage, kAttentions).run();
 }

@@ -303,6 +303,7 @@ void GraphFuzzer::check_kernels(const Subject& subject, const std::vector<Shaped
   coverage_.count("isa", options.isa);
   if (kind_ == "attention") coverage_.count("softmax_form", options.softmax_form.empty() ? "by shape" : options.softmax_form);
   if (kind_ == "attention") coverage_.count("pack", options.pack_reads ? "always" : "by shape");
+  if (kind_ == "attention") coverage_.count("few_queries", options.few_queries ? "any number" : "by shape");
   if (options.verify) coverage_.count("verify", "yes");
   Compiled compiled;
   try {
@@ -460,7 +461,8 @@ bool GraphFuzzer::check_linear_body(const Graph& given, const std::vector<Tensor
     const TargetInfo target = target_for(random.pick(instruction_sets_));
     ScheduleOptions overrides;
     if (kind_ == "attention" && random.chance(0.5)) overrides.softmax_form = SoftmaxForm::online;
-    const Schedule schedule = choose_schedule(body, axes, target, overrides);
+    Schedule schedule = choose_schedule(body, axes, target, overrides);
+    if (!(schedule.few_queries_when == Expr(0)) && random.chance(0.5)) schedule = schedule_few_queries(body, axes, target, schedule);
     stage = "lower";
     linear::LinearIR ir = linear::lower(body, axes, schedule, target);
     if (!agrees(ir)) return false;

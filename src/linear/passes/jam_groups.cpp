@@ -24,8 +24,8 @@
 namespace burin::linear {
 namespace {
 
-/// Heads side by side: with the fewer rows they have the accumulators that more rows would have.
-constexpr std::int64_t kHeads = 4;
+/// Heads side by side, and accumulators that they and the rows have together at most.
+constexpr std::int64_t kHeads = 4, kAccumulators = 16;
 
 class Jamming {
  public:
@@ -52,12 +52,19 @@ class Jamming {
       Loop& loop = *(*block)[0].loop;
       if (const auto count = (loop.end - loop.begin).as_constant(); count && *count > 1 && *count % kHeads == 0 && can_jam(loop)) {
         jam(loop);
-        rows.versions.front().step = schedule_.product_rows.front();
+        rows.versions.front().step = fewer_rows();
         changed_ = true;
         return;
       }
       block = &loop.body();
     }
+  }
+
+  /// The next step of the schedule that leaves as many accumulators as it had, or about.
+  std::int64_t fewer_rows() const {
+    const std::vector<std::int64_t>& steps = schedule_.folded_rows;
+    const auto fits = [&](std::int64_t step) { return step * kHeads <= kAccumulators; };
+    return *std::find_if(steps.begin(), std::prev(steps.end()), fits);
   }
 
   /// No iteration needs what another one has made.

@@ -8,6 +8,7 @@
 //   ; pass: lower                             a graph in, Linear IR out
 //   ; pass: schedule                          a graph in, the schedule's decisions out
 //   ; target: avx2                            of these two; avx512 unless given, neon: no code is made for it
+//   ; few_queries: yes                        the schedule for few queries, for passes and for graphs
 //   ; executor: yes                           products are for a BRGEMM executor
 
 #include <sstream>
@@ -68,6 +69,9 @@ Schedule schedule_of(const FileCase& c) {
   s.brgemm_executor = c.options.contains("executor");
   s.elements_ahead = std::stoll(option(c, "elements_ahead", "0"));
   s.rows_ahead = std::stoll(option(c, "rows_ahead", "0"));
+  s.few_queries = c.options.contains("few_queries");
+  s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
+  s.product_lanes = std::stoll(option(c, "product_lanes", "8"));
   s.prefetched_row = std::stoll(option(c, "prefetched_row", "0"));
   return s;
 }
@@ -164,6 +168,7 @@ Scheduled scheduled(const FileCase& c) {
   if (c.options.contains("softmax")) options.softmax_form = softmax_form(c.options.at("softmax"));
   options.brgemm_executor = c.options.contains("executor");
   s.schedule = choose_schedule(s.graph, s.axes, s.target, options);
+  if (c.options.contains("few_queries")) s.schedule = schedule_few_queries(s.graph, s.axes, s.target, s.schedule);
   if (target == "neon") s.schedule.lane_steps.push_back(1);
   return s;
 }

@@ -21,7 +21,7 @@ class Forms : public ::testing::TestWithParam<const char*> {
   Graph graph_ = attention();
   CompiledSubgraph compiled_ = compiled(graph_, GetParam());
 };
-INSTANTIATE_TEST_SUITE_P(Softmax, Forms, ::testing::Values("score_rows", "online"));
+INSTANTIATE_TEST_SUITE_P(Softmax, Forms, ::testing::Values("score_rows", "online", "few queries"));
 
 TEST_P(Forms, RebindInPlace) {
   Invocation invocation = compiled_.invocation();
@@ -110,7 +110,7 @@ class Rows : public Forms {
   std::vector<Tensor> inputs_;
   Tensor actual_, expected_;
 };
-INSTANTIATE_TEST_SUITE_P(Softmax, Rows, ::testing::Values("score_rows", "online"));
+INSTANTIATE_TEST_SUITE_P(Softmax, Rows, ::testing::Values("score_rows", "online", "few queries"));
 
 TEST_P(Rows, WhollyMaskedWithInfinityIsNaN) {
   mask_row(-kInfinity);

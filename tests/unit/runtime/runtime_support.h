@@ -37,10 +37,15 @@ inline Graph attention() {
   })");
 }
 
-inline CompiledSubgraph compiled(const Graph& graph, const std::string& softmax_form = "") {
+/// `form`: that of the softmax; or "few queries", whatever their number is.
+inline CompiledSubgraph compiled(const Graph& graph, const std::string& form = "") {
+  constexpr std::int64_t kAnyNumber = 1000000;
   CompileOptions options;
   options.verify = true;
-  options.softmax_form = softmax_form;
+  if (form == "few queries")
+    options.few_queries = kAnyNumber;
+  else
+    options.softmax_form = form;
   return compile(graph, options);
 }
 inline CompiledSubgraph compiled(const std::string& text) { return compiled(parse_graph(text)); }
