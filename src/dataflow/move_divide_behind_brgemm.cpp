@@ -12,8 +12,9 @@
 //
 // Without any key at all (a dimension of 0) the product is 0, not 0 / 0: the sum gets 1 more then.
 //
-// A row without any valid key has p = NaN in all keys. What a Where keeps of it is NaN, what it selects nothing of is 0.
-// Behind the product that is what the product is already, 0 or NaN, so where there is a Where such a row is not divided:
+// A row without any valid key has p = NaN in all keys. What a Where keeps of it is NaN, what it
+// selects nothing of is 0. Behind the product that is what the product is already, 0 or NaN, so
+// where there is a Where such a row is not divided:
 //
 //   %0 = where %c, 0, %4
 //   %5 = brgemm %0, %v
@@ -36,9 +37,9 @@
 //   %7 = greater %s, 0
 //   %8 = where %7, %6, 0
 //
-// Both are legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s NaN. So
-// p is NaN in all keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or an
-// infinity does a row without any valid key differ: 0 afterwards, NaN (0 * inf) before.
+// Both are legal if e = exp(x - max x) and s is its sum: e is in [0, 1] or NaN, and one NaN makes s
+// NaN. So p is NaN in all keys of a row (s is NaN, or 0/0), or in none. Only where V holds a NaN or
+// an infinity does a row without any valid key differ: 0 afterwards, NaN (0 * inf) before.
 
 #include <algorithm>
 #include <vector>
@@ -139,9 +140,10 @@ bool may_be_without_keys(const Graph& graph, const Path& path) {
   const Shape& scores = graph.value(path.dividend).shape;
   const Expr& keys = scores.back();
   const ShapeMath math(graph.facts);
-  return !math.at_least(keys, 1) && std::none_of(scores.begin(), scores.end() - 1, [&](const Expr& dimension) {
-    return math.at_most(dimension, keys);  // such as the queries
-  });
+  return !math.at_least(keys, 1) &&
+         std::none_of(scores.begin(), scores.end() - 1, [&](const Expr& dimension) {
+           return math.at_most(dimension, keys);  // such as the queries
+         });
 }
 
 /// The sum, and 1 more where there are no keys.
@@ -150,7 +152,8 @@ ValueId divisor_with_keys(Graph& graph, const Path& path) {
   Value no_keys;
   no_keys.precision = Precision::i64;
   no_keys.elements = {equal(graph.value(path.dividend).shape.back(), 0)};
-  const ValueId one = graph.add_op(OpKind::Cast, "", {graph.add_value(std::move(no_keys))}, {{"to", std::string("f32")}});
+  const ValueId one = graph.add_op(OpKind::Cast, "", {graph.add_value(std::move(no_keys))},
+                                   {{"to", std::string("f32")}});
   return binary(graph, OpKind::Add, path.divisor, one);
 }
 
@@ -175,7 +178,8 @@ bool move_divide_behind_brgemm(Graph& graph) {
     }
     const ValueId product = binary(graph, OpKind::Brgemm, operand, brgemm.inputs[1]);
     const bool is_chosen = path.guarded || path.selects;
-    ValueId result = binary(graph, OpKind::Div, product, is_chosen ? path.divisor : divisor_with_keys(graph, path));
+    ValueId result = binary(graph, OpKind::Div, product,
+                            is_chosen ? path.divisor : divisor_with_keys(graph, path));
     if (is_chosen) {
       const ValueId zero = add_scalar(graph, 0);
       const ValueId has_keys = binary(graph, OpKind::Greater, path.divisor, zero);

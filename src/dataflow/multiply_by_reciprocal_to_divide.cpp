@@ -1,5 +1,5 @@
-// A softmax that is spelled out may multiply by the reciprocal of its sum: it divides, like any other, so that the divide
-// can move.
+// A softmax that is spelled out may multiply by the reciprocal of its sum: it divides, like any
+// other, so that the divide can move.
 //
 //   %r = reciprocal %s                           : f32[M,1]          %s: a reduce_sum
 //   %1 = mul %e, %r                              : f32[M,N]
@@ -20,7 +20,8 @@ bool multiply_by_reciprocal_to_divide(Graph& graph) {
       const Node* reciprocal = made_by(graph, node.inputs[i], OpKind::Reciprocal);
       if (reciprocal == nullptr || !used_once(graph, node.inputs[i])) continue;
       if (made_by(graph, reciprocal->inputs[0], OpKind::ReduceSum) == nullptr) continue;
-      replace(graph, node.outputs[0], binary(graph, OpKind::Div, node.inputs[1 - i], reciprocal->inputs[0]));
+      replace(graph, node.outputs[0],
+              binary(graph, OpKind::Div, node.inputs[1 - i], reciprocal->inputs[0]));
       changed = true;
       break;
     }

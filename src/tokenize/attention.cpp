@@ -43,14 +43,17 @@ class AttentionBuilder {
 
   const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
   /// One element, of no more dimensions than values of the body have: it enters as it is.
-  bool is_number(ValueId value) const { return has_one_element(graph_, value) && shape(value).size() <= layout_.axes(); }
+  bool is_number(ValueId value) const {
+    return has_one_element(graph_, value) && shape(value).size() <= layout_.axes();
+  }
   ValueId scores() const { return graph_.node(match_.query_key).outputs[0]; }
   ValueId result() const { return graph_.node(match_.probability_value).outputs[0]; }
 
   void refuse_what_does_not_pay() const {
     const AxisView& result_view = layout_.of(result());
     const Shape& left = shape(match_.left.value);
-    const auto why = why_attention_is_left(result_view.source()[layout_.query_axis()], left.back(), result_view.source()[layout_.key_axis()]);
+    const auto why = why_attention_is_left(result_view.source()[layout_.query_axis()], left.back(),
+                                           result_view.source()[layout_.key_axis()]);
     if (why) throw Refusal{*why};
   }
 
@@ -75,7 +78,8 @@ class AttentionBuilder {
   }
 
   ValueId make_result() {
-    const Node product = graph_.node(match_.probability_value);  // a copy: importing may add nodes outside
+    const Node product =
+        graph_.node(match_.probability_value);  // a copy: importing may add nodes outside
     const bool swapped = layout_.is_result_swapped();
     const ValueId value =
         import_operand(match_.value, swapped, layout_.of(result()).groups(), Role::value);
@@ -84,15 +88,17 @@ class AttentionBuilder {
 
   enum class Role { query, key, value };
 
-  /// As much of the chain as makes a plain view; one that needs no Reshape outside is better. `groups`: of the product's
-  /// result. `swapped`: the product's operands have changed places, and their matrices are transposed.
+  /// As much of the chain as makes a plain view; one that needs no Reshape outside is better.
+  /// `groups`: of the product's result. `swapped`: the product's operands have changed places, and
+  /// their matrices are transposed.
   ValueId import_operand(const AttentionOperand& operand, bool swapped, Groups groups, Role role) {
     const std::size_t rank = groups.size(), row = layout_.query_axis(), column = layout_.key_axis();
     const Shape& dimensions = shape(operand.value);
     const Expr rows = dimensions[dimensions.size() - 2], columns = dimensions.back();
     groups[rank - 2] = {{rows, swapped ? column : row}};
     groups[rank - 1] = {{columns, swapped ? row : column}};
-    const Lifting lifting = lift(dimensions, groups, layout_.axes(), graph_.facts, role == Role::query);
+    const Lifting lifting =
+        lift(dimensions, groups, layout_.axes(), graph_.facts, role == Role::query);
     const auto fits = [&](std::size_t skip) { return read_operand(operand, skip, lifting); };
     std::size_t skip = first_taken(operand, role);
     std::optional<Operand> best;
@@ -104,7 +110,8 @@ class AttentionBuilder {
       if (auto other = fits(skip); other && !other->view.is_split()) best = std::move(other);
     }
     if (best) return build_operand(operand, *best, role);
-    throw Refusal{fmt::format("'{}' {} is no view with dimensions {}", graph_.value(operand.value).name, to_string(dimensions),
+    throw Refusal{fmt::format("'{}' {} is no view with dimensions {}",
+                              graph_.value(operand.value).name, to_string(dimensions),
                               to_string(lifting.shape()))};
   }
 
@@ -115,24 +122,29 @@ class AttentionBuilder {
     std::map<std::size_t, Others> others;
   };
 
-  std::optional<Operand> read_operand(const AttentionOperand& operand, std::size_t skip, const Lifting& lifting) const {
+  std::optional<Operand> read_operand(const AttentionOperand& operand, std::size_t skip,
+                                      const Lifting& lifting) const {
     auto view = view_of(graph_, operand, skip);
-    if (!view || !lifting.apply(*view) || !view->is_plain() || repeats_matrix(*view) || repeats_unknown_times(*view)) return std::nullopt;
+    if (!view || !lifting.apply(*view) || !view->is_plain() || repeats_matrix(*view) ||
+        repeats_unknown_times(*view))
+      return std::nullopt;
     auto others = others_of(operand, skip, lifting);
     if (!others) return std::nullopt;
     return Operand{skip, *view, std::move(*others)};
   }
 
   ValueId build_operand(const AttentionOperand& operand, const Operand& from, Role role) {
-    ValueId value = carver_.import(source_of(graph_, operand, from.skip), from.view, role == Role::query);
+    ValueId value =
+        carver_.import(source_of(graph_, operand, from.skip), from.view, role == Role::query);
     for (std::size_t i = from.skip; i < operand.chain.size(); ++i)
-      if (const Node node = graph_.node(operand.chain[i]); is_elementwise(node.op)) value = apply(node, value, from.others.at(i));
+      if (const Node node = graph_.node(operand.chain[i]); is_elementwise(node.op))
+        value = apply(node, value, from.others.at(i));
     return value;
   }
 
-  /// Keys and values are read again for each block of queries: of element-wise operations they only take factors in. So
-  /// do queries in front of the first view if what is outside can compute the operation on the way: a product with a
-  /// weight, or another element-wise operation.
+  /// Keys and values are read again for each block of queries: of element-wise operations they only
+  /// take factors in. So do queries in front of the first view if what is outside can compute the
+  /// operation on the way: a product with a weight, or another element-wise operation.
   std::size_t first_taken(const AttentionOperand& operand, Role role) const {
     std::size_t first = 0;
     const bool leaves_all = role != Role::query;
@@ -152,7 +164,8 @@ class AttentionBuilder {
     const NodeId producer = graph_.value(source).producer;
     if (producer == kNone) return false;
     const OpCategory category = info(graph_.node(producer).op).category;
-    return is_elementwise(graph_.node(producer).op) || category == OpCategory::normalize || category == OpCategory::reduce ||
+    return is_elementwise(graph_.node(producer).op) || category == OpCategory::normalize ||
+           category == OpCategory::reduce ||
            (category == OpCategory::matmul && !is_activation_matmul(graph_, producer));
   }
 
@@ -176,9 +189,10 @@ class AttentionBuilder {
 
   // ---- element-wise operations in front and behind ----
 
-  /// The inputs beside the chain's own, of each element-wise node of the chain but the first `skip`; nothing where one of
-  /// them cannot be read in the body.
-  std::optional<std::map<std::size_t, Others>> others_of(const AttentionOperand& operand, std::size_t skip,
+  /// The inputs beside the chain's own, of each element-wise node of the chain but the first
+  /// `skip`; nothing where one of them cannot be read in the body.
+  std::optional<std::map<std::size_t, Others>> others_of(const AttentionOperand& operand,
+                                                         std::size_t skip,
                                                          const Lifting& lifting) const {
     std::map<std::size_t, Others> all;
     for (std::size_t i = skip; i < operand.chain.size(); ++i) {
@@ -192,9 +206,12 @@ class AttentionBuilder {
         Other other{input, source, std::nullopt};
         if (!is_number(source)) {
           other.view = AxisView(shape(source), graph_.facts);
-          AttentionOperand rest{operand.value, {operand.chain.begin() + static_cast<std::ptrdiff_t>(i) + 1, operand.chain.end()}};
-          if (!other.view->expand(shape(node.outputs[0])) || !apply_views(rest, *other.view) || !lifting.apply(*other.view) ||
-              !other.view->is_plain() || repeats_unknown_times(*other.view))
+          AttentionOperand rest{
+              operand.value,
+              {operand.chain.begin() + static_cast<std::ptrdiff_t>(i) + 1, operand.chain.end()}};
+          if (!other.view->expand(shape(node.outputs[0])) || !apply_views(rest, *other.view) ||
+              !lifting.apply(*other.view) || !other.view->is_plain() ||
+              repeats_unknown_times(*other.view))
             return std::nullopt;
         }
         others.push_back(std::move(other));
@@ -215,23 +232,27 @@ class AttentionBuilder {
     for (std::size_t i = 0; i < inputs.size(); ++i)
       if (node.inputs[i] == kNone) inputs[i] = kNone;
     for (const Other& other : others)
-      inputs[other.input] = other.view ? carver_.import(other.source, *other.view) : carver_.import(other.source);
+      inputs[other.input] =
+          other.view ? carver_.import(other.source, *other.view) : carver_.import(other.source);
     return carver_.clone(node, inputs);
   }
 
   // ---- between the products ----
 
-  /// Another value that an element-wise node reads: a mask, a bias, a number. `groups`: of the node's result.
+  /// Another value that an element-wise node reads: a mask, a bias, a number. `groups`: of the
+  /// node's result.
   ValueId import_other(ValueId value, const Groups& groups) {
     if (is_number(value)) return carver_.import(value);
     if (const auto mask = match_position_mask(graph_, value); mask && can_import(*mask, groups))
       return import_mask(*mask, groups);
     if (const auto seen = see({value, {}}, groups)) return carver_.import(seen->source, seen->view);
-    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name, to_string(shape(value)),
-                              to_string(lifted(value, groups).shape()))};
+    throw Refusal{fmt::format("'{}' {} cannot be read with dimensions {}", graph_.value(value).name,
+                              to_string(shape(value)), to_string(lifted(value, groups).shape()))};
   }
 
-  Lifting lifted(ValueId value, const Groups& groups) const { return lift(shape(value), groups, layout_.axes(), graph_.facts); }
+  Lifting lifted(ValueId value, const Groups& groups) const {
+    return lift(shape(value), groups, layout_.axes(), graph_.facts);
+  }
 
   /// A value of the body as a plain view of a source outside.
   struct Seen {
@@ -253,7 +274,9 @@ class AttentionBuilder {
     for (const bool allow_split : {false, true}) {
       for (std::size_t skip = 0; skip <= operand.chain.size(); ++skip) {
         auto view = view_of(graph_, operand, skip);
-        if (!view || !lifting.apply(*view) || !view->is_plain() || (view->is_split() && !allow_split)) continue;
+        if (!view || !lifting.apply(*view) || !view->is_plain() ||
+            (view->is_split() && !allow_split))
+          continue;
         if (repeats_unknown_times(*view)) continue;
         return Seen{source_of(graph_, operand, skip), *view};
       }
@@ -355,7 +378,8 @@ class AttentionBuilder {
     const Shape& expected = layout_.of(outside).source();
     const Shape& actual = carver_.body().value(inside).shape;
     if (!same_dimensions(actual, expected, graph_.facts))
-      throw Refusal{fmt::format("'{}' {} would be {} in the body, not {}", graph_.value(outside).name, to_string(shape(outside)),
+      throw Refusal{fmt::format("'{}' {} would be {} in the body, not {}",
+                                graph_.value(outside).name, to_string(shape(outside)),
                                 to_string(actual), to_string(expected))};
     return inside;
   }
@@ -366,7 +390,8 @@ class AttentionBuilder {
   ValueId in_order_of(const AxisView& view, ValueId inside) {
     std::vector<std::int64_t> perm;
     for (const AxisView::Group& group : view.groups())
-      for (const AxisView::Axis& axis : group) perm.push_back(static_cast<std::int64_t>(axis.source));
+      for (const AxisView::Axis& axis : group)
+        perm.push_back(static_cast<std::int64_t>(axis.source));
     for (std::size_t axis = view.source().size(); axis-- > 0;)  // of one element, in no group
       if (std::find(perm.begin(), perm.end(), static_cast<std::int64_t>(axis)) == perm.end())
         perm.insert(perm.begin(), static_cast<std::int64_t>(axis));
@@ -377,11 +402,12 @@ class AttentionBuilder {
   /// Each dimension is one axis: no Reshape is needed outside.
   static bool is_clean(const AxisView& view) {
     return view.groups().size() == view.source().size() &&
-           std::all_of(view.groups().begin(), view.groups().end(), [](const AxisView::Group& group) { return group.size() == 1; });
+           std::all_of(view.groups().begin(), view.groups().end(),
+                       [](const AxisView::Group& group) { return group.size() == 1; });
   }
 
-  /// Takes in what stands behind the result: up to the last node that does more than name dimensions anew, and then as
-  /// far as dimensions are axes again.
+  /// Takes in what stands behind the result: up to the last node that does more than name
+  /// dimensions anew, and then as far as dimensions are axes again.
   NodeId finish() {
     struct Point {
       ValueId outside, inside;
@@ -403,13 +429,17 @@ class AttentionBuilder {
       last.outside = graph_.node(step.back()).outputs[0];
       if (computes || is_clean(last.view)) taken = last;
     }
-    std::vector<std::pair<ValueId, ValueId>> results = {{taken->outside, in_order_of(taken->view, taken->inside)}};
-    for (const ValueId value : match_.results) results.emplace_back(value, in_order_of(layout_.of(value), values_.at(value)));
+    std::vector<std::pair<ValueId, ValueId>> results = {
+        {taken->outside, in_order_of(taken->view, taken->inside)}};
+    for (const ValueId value : match_.results)
+      results.emplace_back(value, in_order_of(layout_.of(value), values_.at(value)));
     return carver_.finish(results);
   }
 
-  /// Element-wise operations on a value and on each other; nothing where what they read besides cannot be read in the body.
-  std::optional<ValueId> build_behind(const std::vector<NodeId>& step, ValueId outside, ValueId inside, const Groups& groups) {
+  /// Element-wise operations on a value and on each other; nothing where what they read besides
+  /// cannot be read in the body.
+  std::optional<ValueId> build_behind(const std::vector<NodeId>& step, ValueId outside,
+                                      ValueId inside, const Groups& groups) {
     std::map<ValueId, ValueId> values = {{outside, inside}};
     std::map<ValueId, std::optional<Seen>> others;
     for (const NodeId id : step) {

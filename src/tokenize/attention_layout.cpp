@@ -15,7 +15,9 @@ namespace {
 /// Each time at least one axis is split or added.
 constexpr int kMaxRounds = 64;
 
-bool equal(const Expr& a, const Expr& b, const Facts& facts) { return a == b || facts.proves_equal(a, b); }
+bool equal(const Expr& a, const Expr& b, const Facts& facts) {
+  return a == b || facts.proves_equal(a, b);
+}
 
 Expr product(const Shape& shape) {
   Expr result = 1;
@@ -50,7 +52,8 @@ void remove_doubles(std::vector<AxisView::Group>& groups, const Shape& source) {
 std::ptrdiff_t offset(std::size_t i) { return static_cast<std::ptrdiff_t>(i); }
 
 /// How many of the dimensions from `first` on have this product; 0 if none have.
-std::size_t how_many(const Shape& dimensions, std::size_t first, const Expr& whole, const Facts& facts) {
+std::size_t how_many(const Shape& dimensions, std::size_t first, const Expr& whole,
+                     const Facts& facts) {
   Expr size = 1;
   for (std::size_t i = first; i < dimensions.size(); ++i)
     if (equal(size *= dimensions[i], whole, facts)) return i - first + 1;
@@ -74,12 +77,14 @@ std::optional<Shape> common_refinement(const Shape& a, const Shape& b, const Fac
   }
   refined.insert(refined.end(), a.begin() + offset(i), a.end());
   refined.insert(refined.end(), b.begin() + offset(j), b.end());
-  if (!equal(product(refined), product(a), facts) || !equal(product(refined), product(b), facts)) return std::nullopt;
+  if (!equal(product(refined), product(a), facts) || !equal(product(refined), product(b), facts))
+    return std::nullopt;
   return refined;
 }
 
-/// The dimensions of an operand's batch as a body can have them: heads that are repeated one by one stay one dimension
-/// (a Repeat); other repetitions are dimensions of their own, along which the operand broadcasts.
+/// The dimensions of an operand's batch as a body can have them: heads that are repeated one by one
+/// stay one dimension (a Repeat); other repetitions are dimensions of their own, along which the
+/// operand broadcasts.
 Shape batch_dimensions(const AxisView& view) {
   Shape dimensions;
   for (std::size_t d = 0; d + 2 < view.groups().size(); ++d) {
@@ -99,7 +104,8 @@ Shape batch_dimensions(const AxisView& view) {
 
 }  // namespace
 
-AttentionLayout::AttentionLayout(const Graph& graph, const AttentionMatch& match) : graph_(graph), match_(match) {
+AttentionLayout::AttentionLayout(const Graph& graph, const AttentionMatch& match)
+    : graph_(graph), match_(match) {
   axes_ = shape(graph.node(match.query_key).outputs[0]);
   for (int round = 0; round < kMaxRounds; ++round)
     if (find()) return;
@@ -132,7 +138,8 @@ void AttentionLayout::place_scores() {
     std::swap(perm[query_axis()], perm[key_axis()]);
     view.transpose(perm);
   }
-  if (!view.reshape(shape(scores))) throw Refusal{"the scores cannot be split as what follows asks"};
+  if (!view.reshape(shape(scores)))
+    throw Refusal{"the scores cannot be split as what follows asks"};
   views_.emplace(scores, view);
 }
 
@@ -146,8 +153,9 @@ void AttentionLayout::place_view(const Node& node) {
   AxisView view = of(node.inputs[0]);
   const Shape before = view.source();
   if (!view.apply(graph_, node))
-    throw Refusal{fmt::format("{} '{}' to {} mixes the dimensions {}", info(node.op).name, graph_.value(node.outputs[0]).name,
-                              to_string(shape(node.outputs[0])), to_string(before))};
+    throw Refusal{fmt::format("{} '{}' to {} mixes the dimensions {}", info(node.op).name,
+                              graph_.value(node.outputs[0]).name, to_string(shape(node.outputs[0])),
+                              to_string(before))};
   if (view.is_split()) adopt_split(before, view.source());
   views_.emplace(node.outputs[0], view);
 }
@@ -174,11 +182,13 @@ bool AttentionLayout::runs_over(const AxisView& view, std::size_t dimension, std
 void AttentionLayout::place_reduction(const Node& node) {
   const AxisView& view = of(node.inputs[0]);
   const bool is_softmax = node.op == OpKind::Softmax;
-  const auto dimension = static_cast<std::size_t>(is_softmax ? node.int_attribute("axis", -1) : node.ints_attribute("axes").front());
+  const auto dimension = static_cast<std::size_t>(is_softmax ? node.int_attribute("axis", -1)
+                                                             : node.ints_attribute("axes").front());
   std::vector<Group> groups = view.groups();
   if (!runs_over(view, dimension, key_axis())) {
     if (oriented_ || !runs_over(view, dimension, query_axis()))
-      throw Refusal{fmt::format("{} '{}' is not over the keys", info(node.op).name, graph_.value(node.outputs[0]).name)};
+      throw Refusal{fmt::format("{} '{}' is not over the keys", info(node.op).name,
+                                graph_.value(node.outputs[0]).name)};
     swapped_ = oriented_ = true;
     std::swap(axes_[query_axis()], axes_[key_axis()]);
     throw Restart{};
@@ -199,7 +209,8 @@ void AttentionLayout::place_reduction(const Node& node) {
 void AttentionLayout::place_elementwise(const Node& node) {
   std::vector<const AxisView*> operands;
   for (const ValueId input : node.inputs)
-    if (const auto known = views_.find(input); known != views_.end()) operands.push_back(&known->second);
+    if (const auto known = views_.find(input); known != views_.end())
+      operands.push_back(&known->second);
   views_.emplace(node.outputs[0], join(shape(node.outputs[0]), operands));
 }
 
@@ -216,25 +227,32 @@ AxisView AttentionLayout::join(const Shape& result, const std::vector<const Axis
       if (d < missing) continue;
       const Group& group = operand->groups()[d - missing];
       const auto mine = long_axes(groups[d]), theirs = long_axes(group);
-      if (!mine.empty() && !theirs.empty() && mine != theirs) throw Refusal{"one dimension runs over different axes"};
+      if (!mine.empty() && !theirs.empty() && mine != theirs)
+        throw Refusal{"one dimension runs over different axes"};
       if (groups[d].empty() || (mine.empty() && !theirs.empty())) groups[d] = group;
     }
-    if (long_axes(groups[d]).empty() && result[d] != Expr(1)) {  // an operand from outside has more elements
-      const std::size_t axis = free_axis(groups[d], source, {groups.begin(), groups.begin() + offset(d)});
+    if (long_axes(groups[d]).empty() &&
+        result[d] != Expr(1)) {  // an operand from outside has more elements
+      const std::size_t axis =
+          free_axis(groups[d], source, {groups.begin(), groups.begin() + offset(d)});
       source[axis] = result[d];
       groups[d] = only(axis, result[d]);
     }
     if (!equal(size_of(groups[d]), result[d], graph_.facts))
-      throw Refusal{fmt::format("{} may or may not be repeated to {}", size_of(groups[d]).to_string(), result[d].to_string())};
+      throw Refusal{fmt::format("{} may or may not be repeated to {}",
+                                size_of(groups[d]).to_string(), result[d].to_string())};
   }
   remove_doubles(groups, source);
   return {source, groups, graph_.facts};
 }
 
-/// An axis of the batch with one element so far: one of the group's, or else any, or else a new one behind those of the
-/// dimensions in front.
-std::size_t AttentionLayout::free_axis(const Group& group, const Shape& source, const std::vector<Group>& groups_in_front) {
-  const auto is_free = [&](std::size_t axis) { return axis < query_axis() && source[axis] == Expr(1); };
+/// An axis of the batch with one element so far: one of the group's, or else any, or else a new one
+/// behind those of the dimensions in front.
+std::size_t AttentionLayout::free_axis(const Group& group, const Shape& source,
+                                       const std::vector<Group>& groups_in_front) {
+  const auto is_free = [&](std::size_t axis) {
+    return axis < query_axis() && source[axis] == Expr(1);
+  };
   for (const AxisView::Axis& axis : group)
     if (is_free(axis.source)) return axis.source;
   for (std::size_t axis = 0; axis < query_axis(); ++axis)
@@ -255,7 +273,8 @@ void AttentionLayout::place_result() {
   std::vector<Group> groups = probabilities.groups();
   const std::size_t rank = groups.size();
   const std::size_t row = rank - 2, column = rank - 1;
-  if (!runs_over(probabilities, swapped ? row : column, key_axis()) || !runs_over(probabilities, swapped ? column : row, query_axis()))
+  if (!runs_over(probabilities, swapped ? row : column, key_axis()) ||
+      !runs_over(probabilities, swapped ? column : row, query_axis()))
     throw Refusal{"the product with V does not fold the keys"};
 
   // V may have more batches than the probabilities.
@@ -289,7 +308,9 @@ bool AttentionLayout::refine_by(const AttentionOperand& operand) {
   return false;
 }
 
-bool Lifting::apply(AxisView& view) const { return view.reshape(spread) && (perm.empty() || view.transpose(perm)); }
+bool Lifting::apply(AxisView& view) const {
+  return view.reshape(spread) && (perm.empty() || view.transpose(perm));
+}
 
 Shape Lifting::shape() const {
   if (perm.empty()) return spread;
@@ -298,7 +319,8 @@ Shape Lifting::shape() const {
   return shape;
 }
 
-Lifting lift(const Shape& operand, const std::vector<AxisView::Group>& groups, std::size_t axes, const Facts& facts, bool all) {
+Lifting lift(const Shape& operand, const std::vector<AxisView::Group>& groups, std::size_t axes,
+             const Facts& facts, bool all) {
   Lifting lifting;
   std::vector<std::size_t> order;  // the axis of each dimension of `spread`
   const std::size_t missing = groups.size() - operand.size();
@@ -306,14 +328,16 @@ Lifting lift(const Shape& operand, const std::vector<AxisView::Group>& groups, s
     const AxisView::Group& group = groups[missing + d];
     const bool whole = equal(operand[d], size_of(group), facts);
     if (!whole && operand[d] != Expr(1) && long_axes(group).size() != 1)
-      throw Refusal{fmt::format("{} may or may not be repeated to {}", operand[d].to_string(), size_of(group).to_string())};
+      throw Refusal{fmt::format("{} may or may not be repeated to {}", operand[d].to_string(),
+                                size_of(group).to_string())};
     for (const AxisView::Axis& axis : group) {
       order.push_back(axis.source);
       lifting.spread.push_back(whole || axis.size == Expr(1) ? axis.size : operand[d]);
     }
   }
   const std::size_t in_front = axes - order.size();
-  const bool in_order = std::is_sorted(order.begin(), order.end()) && (order.empty() || order.front() == in_front);
+  const bool in_order =
+      std::is_sorted(order.begin(), order.end()) && (order.empty() || order.front() == in_front);
   if (in_order && (!all || in_front == 0)) return lifting;
 
   for (std::size_t axis = 0; axis < axes; ++axis) {
@@ -326,7 +350,8 @@ Lifting lift(const Shape& operand, const std::vector<AxisView::Group>& groups, s
   return lifting;
 }
 
-std::optional<AxisView> view_of(const Graph& graph, const AttentionOperand& operand, std::size_t skip) {
+std::optional<AxisView> view_of(const Graph& graph, const AttentionOperand& operand,
+                                std::size_t skip) {
   AxisView view(graph.value(source_of(graph, operand, skip)).shape, graph.facts);
   for (std::size_t i = skip; i < operand.chain.size(); ++i) {
     const Node& node = graph.node(operand.chain[i]);

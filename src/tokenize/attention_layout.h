@@ -11,9 +11,10 @@
 
 namespace burin {
 
-/// How the values between the two MatMuls of an attention, and its result, lie in one space: the axes of the batch, as
-/// finely as any of them splits it, then the queries, then the keys (of the result: the columns of V). In the body, every
-/// value has all these axes in this order, some with one element; outside, a value is a view of that.
+/// How the values between the two MatMuls of an attention, and its result, lie in one space: the
+/// axes of the batch, as finely as any of them splits it, then the queries, then the keys (of the
+/// result: the columns of V). In the body, every value has all these axes in this order, some with
+/// one element; outside, a value is a view of that.
 ///
 ///     %0 = matmul %k, %q        [12*B, T, S]     axes B, 12, S, T      dimensions {B 12} {T} {S}
 ///     %1 = reshape %0           [B, 12, T, S]                          {B} {12} {T} {S}
@@ -50,7 +51,8 @@ class AttentionLayout {
   void place_result();
   bool refine_by(const AttentionOperand& operand);
   void adopt_split(const Shape& before, const Shape& after);
-  std::size_t free_axis(const Group& group, const Shape& source, const std::vector<Group>& groups_in_front);
+  std::size_t free_axis(const Group& group, const Shape& source,
+                        const std::vector<Group>& groups_in_front);
   static bool runs_over(const AxisView& view, std::size_t dimension, std::size_t axis);
   Group only(std::size_t axis, const Expr& size) const { return {{size, axis}}; }
   const Shape& shape(ValueId value) const { return graph_.value(value).shape; }
@@ -70,14 +72,16 @@ struct Lifting {
   bool apply(AxisView& view) const;
   Shape shape() const;  ///< of what comes out
 };
-/// `groups`: the axes of the dimensions that the operand broadcasts to, aligned at the end; `axes`: how many there are.
-/// Axes in front of all that the operand has are left out, unless `all`. Throws Refusal.
-Lifting lift(const Shape& operand, const std::vector<AxisView::Group>& groups, std::size_t axes, const Facts& facts,
-             bool all = false);
+/// `groups`: the axes of the dimensions that the operand broadcasts to, aligned at the end; `axes`:
+/// how many there are. Axes in front of all that the operand has are left out, unless `all`. Throws
+/// Refusal.
+Lifting lift(const Shape& operand, const std::vector<AxisView::Group>& groups, std::size_t axes,
+             const Facts& facts, bool all = false);
 
-/// The operand through the nodes of its chain but the first `skip`, of which only views count; nothing where that is no
-/// view.
-std::optional<AxisView> view_of(const Graph& graph, const AttentionOperand& operand, std::size_t skip);
+/// The operand through the nodes of its chain but the first `skip`, of which only views count;
+/// nothing where that is no view.
+std::optional<AxisView> view_of(const Graph& graph, const AttentionOperand& operand,
+                                std::size_t skip);
 /// What goes into the nodes of the chain but the first `skip`.
 ValueId source_of(const Graph& graph, const AttentionOperand& operand, std::size_t skip);
 

@@ -72,7 +72,8 @@ bool is_score_reduction(const Node& node) {
 }
 
 bool is_score_node(const Graph& graph, const Node& node) {
-  return is_score_op(graph, node) || is_score_reduction(node) || (is_view(node.op) && node.op != OpKind::Expand);
+  return is_score_op(graph, node) || is_score_reduction(node) ||
+         (is_view(node.op) && node.op != OpKind::Expand);
 }
 
 std::string describe(const Graph& graph, NodeId node) {
@@ -80,20 +81,23 @@ std::string describe(const Graph& graph, NodeId node) {
 }
 
 /// All nodes that depend on the value.
-std::set<NodeId> nodes_behind(const std::vector<std::vector<NodeId>>& users, const Graph& graph, ValueId from) {
+std::set<NodeId> nodes_behind(const std::vector<std::vector<NodeId>>& users, const Graph& graph,
+                              ValueId from) {
   std::vector<ValueId> open = {from};
   std::set<NodeId> found;
   while (!open.empty()) {
     const ValueId value = open.back();
     open.pop_back();
     for (const NodeId user : users[value])
-      if (found.insert(user).second) open.insert(open.end(), graph.node(user).outputs.begin(), graph.node(user).outputs.end());
+      if (found.insert(user).second)
+        open.insert(open.end(), graph.node(user).outputs.begin(), graph.node(user).outputs.end());
   }
   return found;
 }
 
 /// The MatMul that the probabilities enter: the nearest one behind the Softmax.
-NodeId find_probability_value(const Graph& graph, const std::vector<std::vector<NodeId>>& users, NodeId softmax) {
+NodeId find_probability_value(const Graph& graph, const std::vector<std::vector<NodeId>>& users,
+                              NodeId softmax) {
   std::deque<ValueId> open = {graph.node(softmax).outputs[0]};
   std::set<ValueId> seen;
   while (!open.empty()) {
@@ -115,10 +119,12 @@ void collect_middle(const Graph& graph, NodeId softmax, AttentionMatch& match) {
   const ValueId scores = graph.node(match.query_key).outputs[0];
   const std::set<NodeId> behind = nodes_behind(users, graph, scores);
   const auto depends = [&](ValueId value) {
-    return value == scores || (value != kNone && graph.value(value).producer != kNone && behind.contains(graph.value(value).producer));
+    return value == scores || (value != kNone && graph.value(value).producer != kNone &&
+                               behind.contains(graph.value(value).producer));
   };
   const std::vector<ValueId>& operands = graph.node(match.probability_value).inputs;
-  if (depends(operands[0]) == depends(operands[1])) throw Refusal{"both operands of the second product come from the scores"};
+  if (depends(operands[0]) == depends(operands[1]))
+    throw Refusal{"both operands of the second product come from the scores"};
 
   std::set<NodeId> middle;
   std::vector<ValueId> open = {depends(operands[0]) ? operands[0] : operands[1]};
@@ -126,7 +132,8 @@ void collect_middle(const Graph& graph, NodeId softmax, AttentionMatch& match) {
     const ValueId value = open.back();
     open.pop_back();
     if (!is_f32_or_bool(graph.value(value)))
-      throw Refusal{fmt::format("'{}' is {}; only f32 is carved", graph.value(value).name, to_string(graph.value(value).precision))};
+      throw Refusal{fmt::format("'{}' is {}; only f32 is carved", graph.value(value).name,
+                                to_string(graph.value(value).precision))};
     if (value == scores || !middle.insert(graph.value(value).producer).second) continue;
     const NodeId producer = graph.value(value).producer;
     if (!is_score_node(graph, graph.node(producer)))
@@ -137,9 +144,9 @@ void collect_middle(const Graph& graph, NodeId softmax, AttentionMatch& match) {
   if (!middle.contains(softmax)) throw Refusal{"the probabilities do not lead to a product with V"};
 
   const auto note_result = [&](ValueId value) {
-    const bool read_elsewhere = std::any_of(users[value].begin(), users[value].end(), [&](NodeId user) {
-      return !middle.contains(user) && user != match.probability_value;
-    });
+    const bool read_elsewhere = std::any_of(
+        users[value].begin(), users[value].end(),
+        [&](NodeId user) { return !middle.contains(user) && user != match.probability_value; });
     if (read_elsewhere || graph.is_output(value)) match.results.push_back(value);
   };
   note_result(scores);
@@ -150,14 +157,17 @@ void collect_middle(const Graph& graph, NodeId softmax, AttentionMatch& match) {
   }
 }
 
-bool is_repetition(OpKind op) { return op == OpKind::Tile || op == OpKind::Gather || op == OpKind::Concat; }
+bool is_repetition(OpKind op) {
+  return op == OpKind::Tile || op == OpKind::Gather || op == OpKind::Concat;
+}
 
 bool repeats(const Graph& graph, const Node& node) {
   AxisView view(graph.value(node.inputs[0]).shape, graph.facts);
   return is_repetition(node.op) && view.apply(graph, node);
 }
 
-AttentionOperand operand(const Graph& graph, ValueId value, const std::vector<std::vector<NodeId>>& users) {
+AttentionOperand operand(const Graph& graph, ValueId value,
+                         const std::vector<std::vector<NodeId>>& users) {
   AttentionOperand result{value, {}};
   for (;;) {
     const NodeId producer = graph.value(value).producer;
@@ -166,7 +176,8 @@ AttentionOperand operand(const Graph& graph, ValueId value, const std::vector<st
     const auto through = chain_input(graph, node);
     // Whatever is dearer than a factor is computed once.
     const bool is_read_once = users[value].size() == 1 && !graph.is_output(value);
-    const bool is_taken = through && (scaled_input(graph, node) || (is_score_op(graph, node) && is_read_once));
+    const bool is_taken =
+        through && (scaled_input(graph, node) || (is_score_op(graph, node) && is_read_once));
     if (!is_view(node.op) && !repeats(graph, node) && !is_taken) break;
     result.chain.push_back(producer);
     value = node.inputs[through.value_or(0)];
@@ -185,7 +196,8 @@ class Behind {
     if (graph_.is_output(value)) return {};
     if (users_[value].size() == 1) {
       const Node& node = graph_.node(users_[value].front());
-      if (is_view(node.op) && node.op != OpKind::Expand && node.inputs[0] == value) return {users_[value].front()};
+      if (is_view(node.op) && node.op != OpKind::Expand && node.inputs[0] == value)
+        return {users_[value].front()};
     }
     std::vector<NodeId> step;
     std::set<ValueId> values = {value};
@@ -202,7 +214,9 @@ class Behind {
  private:
   static constexpr std::size_t kLargestStep = 16;
 
-  static bool has(const std::vector<NodeId>& step, NodeId node) { return std::find(step.begin(), step.end(), node) != step.end(); }
+  static bool has(const std::vector<NodeId>& step, NodeId node) {
+    return std::find(step.begin(), step.end(), node) != step.end();
+  }
 
   /// One that reads of the attention nothing but the values.
   NodeId next_node(const std::set<ValueId>& values, const std::vector<NodeId>& step) const {
@@ -213,9 +227,11 @@ class Behind {
   }
 
   bool fits(const Node& node, ValueId value, const std::set<ValueId>& values) const {
-    return is_score_op(graph_, node) && graph_.value(node.outputs[0]).shape == graph_.value(value).shape &&
+    return is_score_op(graph_, node) &&
+           graph_.value(node.outputs[0]).shape == graph_.value(value).shape &&
            std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-             return input == kNone || values.contains(input) || !depends_on(graph_, input, query_key_);
+             return input == kNone || values.contains(input) ||
+                    !depends_on(graph_, input, query_key_);
            });
   }
 
@@ -224,8 +240,9 @@ class Behind {
     const ValueId last = graph_.node(step.back()).outputs[0];
     return std::all_of(values.begin(), values.end(), [&](ValueId value) {
       const auto& readers = users_[value];
-      return value == last ||
-             (!graph_.is_output(value) && std::all_of(readers.begin(), readers.end(), [&](NodeId user) { return has(step, user); }));
+      return value == last || (!graph_.is_output(value) &&
+                               std::all_of(readers.begin(), readers.end(),
+                                           [&](NodeId user) { return has(step, user); }));
     });
   }
 
@@ -234,7 +251,8 @@ class Behind {
   NodeId query_key_;
 };
 
-void collect_behind(const Graph& graph, AttentionMatch& match, const std::vector<std::vector<NodeId>>& users) {
+void collect_behind(const Graph& graph, AttentionMatch& match,
+                    const std::vector<std::vector<NodeId>>& users) {
   const Behind behind(graph, users, match.query_key);
   ValueId value = graph.node(match.probability_value).outputs[0];
   for (auto step = behind.step(value); !step.empty(); step = behind.step(value)) {
@@ -280,7 +298,9 @@ std::optional<std::size_t> chain_input(const Graph& graph, const Node& node) {
   if (!is_elementwise(node.op)) return std::nullopt;
   std::optional<std::size_t> through;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    if (node.inputs[i] == kNone || graph.value(node.inputs[i]).shape != graph.value(node.outputs[0]).shape) continue;
+    if (node.inputs[i] == kNone ||
+        graph.value(node.inputs[i]).shape != graph.value(node.outputs[0]).shape)
+      continue;
     if (through) return std::nullopt;
     through = i;
   }

@@ -41,8 +41,8 @@ bool AxisView::transpose(const std::vector<std::int64_t>& perm) {
 
 /// The axis `at` of the source runs over several of the dimensions from `dimension` on: cuts it
 /// into these.
-bool AxisView::split(std::vector<Axis>& axes, std::size_t at, std::vector<Group>& groups, const Shape& to,
-                     std::size_t dimension) {
+bool AxisView::split(std::vector<Axis>& axes, std::size_t at, std::vector<Group>& groups,
+                     const Shape& to, std::size_t dimension) {
   const Axis whole = axes[at];
   Expr product = 1;
   std::size_t end = dimension;
@@ -140,14 +140,17 @@ bool AxisView::repeat(std::size_t dimension, const Expr& times, bool elements) {
 bool AxisView::gather(const Graph& graph, const Node& node) {
   const Value& indices = graph.value(node.inputs[1]);
   const auto axis = static_cast<std::size_t>(node.int_attribute("axis", 0));
-  if ((!indices.elements && !indices.constant) || indices.shape.size() != 1 || axis >= groups_.size()) return false;
+  if ((!indices.elements && !indices.constant) || indices.shape.size() != 1 ||
+      axis >= groups_.size())
+    return false;
   const auto size = size_of(groups_[axis]).as_constant();
   const std::int64_t count = indices.shape[0].as_constant().value_or(0);
   if (!size || *size == 0 || count == 0 || count % *size != 0) return false;
   const std::int64_t times = count / *size;
   bool elements = true, whole = true;
   for (std::int64_t i = 0; i < count; ++i) {
-    const Expr index = indices.constant ? Expr(indices.constant->int_at(i)) : (*indices.elements)[static_cast<std::size_t>(i)];
+    const Expr index = indices.constant ? Expr(indices.constant->int_at(i))
+                                        : (*indices.elements)[static_cast<std::size_t>(i)];
     elements = elements && index == Expr(i / times);
     whole = whole && index == Expr(i % *size);
   }
@@ -162,8 +165,10 @@ bool AxisView::tile(const Graph& graph, const Node& node) {
 }
 
 bool AxisView::concat(const Node& node) {
-  const bool is_one_tensor = std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) { return input == node.inputs[0]; });
-  return is_one_tensor && repeat(static_cast<std::size_t>(node.int_attribute("axis", 0)), static_cast<std::int64_t>(node.inputs.size()), false);
+  const bool is_one_tensor = std::all_of(node.inputs.begin(), node.inputs.end(),
+                                         [&](ValueId input) { return input == node.inputs[0]; });
+  return is_one_tensor && repeat(static_cast<std::size_t>(node.int_attribute("axis", 0)),
+                                 static_cast<std::int64_t>(node.inputs.size()), false);
 }
 
 bool AxisView::apply(const Graph& graph, const Node& node) {

@@ -8,9 +8,9 @@
 
 namespace burin {
 
-/// A tensor seen through views (Transpose, Reshape, Squeeze, Unsqueeze, Expand, and what repeats heads: Tile, Gather by
-/// constant indices, Concat of one tensor with itself) of a source: which axes of the source each of its dimensions runs
-/// over, outermost first.
+/// A tensor seen through views (Transpose, Reshape, Squeeze, Unsqueeze, Expand, and what repeats
+/// heads: Tile, Gather by constant indices, Concat of one tensor with itself) of a source: which
+/// axes of the source each of its dimensions runs over, outermost first.
 ///
 /// Example: K of a grouped attention, repeated for the query heads:
 ///
@@ -58,7 +58,8 @@ class AxisView {
   bool gather(const Graph& graph, const Node& node);
   bool tile(const Graph& graph, const Node& node);
   bool concat(const Node& node);
-  bool split(std::vector<Axis>& axes, std::size_t at, std::vector<Group>& groups, const Shape& to, std::size_t dimension);
+  bool split(std::vector<Axis>& axes, std::size_t at, std::vector<Group>& groups, const Shape& to,
+             std::size_t dimension);
 
   const Facts* facts_;
   Shape source_;
