@@ -29,7 +29,7 @@ struct CompileOptions {
   /// schedule decides.
   std::optional<std::int64_t> pack_reads;
   /// The largest number of queries of an attention that counts as few: keys or parts of a head lie in the vector lanes
-  /// then, not queries. 0: none. Unset: the schedule decides.
+  /// then, not queries. 0: none. Unset: the schedule decides. Where `softmax_form` is set, none is few.
   std::optional<std::int64_t> few_queries;
   /// One size, in bytes, for the second-level cache and the last cache that the schedule reckons with. Unset: this
   /// machine's.

@@ -34,7 +34,6 @@ using linear::Op;
 using linear::ValueId;
 
 constexpr std::int64_t kLoopAlignment = 32;
-constexpr std::int64_t kCacheLine = 64;
 
 /// An address up to a constant: a memory and an index expression.
 using PointerKey = std::pair<MemoryId, Expr>;

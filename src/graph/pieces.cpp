@@ -119,11 +119,12 @@ class Separation {
     const NodeId producer = to_.value(v).producer;
     if (producer == kNone) return add_slice(to_, v, r);
     const Node node = to_.node(producer);
-    if (is_elementwise(node.op)) return again(node, [&](ValueId in) { return part_of_operand(in, v, r); });
+    if (is_elementwise(node.op)) return again(node, node.inputs, [&](ValueId in) { return part_of_operand(in, shape(v), r); });
     PieceRange inner = r;
     switch (node.op) {
       case OpKind::Slice: {
         const std::vector<PieceRange> own = ranges_of_slice(to_, node);
+        if (own.empty()) return part(node.inputs[0], r);
         if (own.front().axis != r.axis) return sliced(part(node.inputs[0], r), own);
         inner.start = own.front().start + r.start * own.front().step;
         inner.step = own.front().step * r.step;
@@ -132,17 +133,17 @@ class Separation {
       case OpKind::Transpose: {
         const auto perm = node.ints_attribute("perm");
         inner.axis = static_cast<std::size_t>(perm[r.axis]);
-        return again(node, [&](ValueId in) { return part(in, inner); });
+        return again(node, node.inputs, [&](ValueId in) { return part(in, inner); });
       }
       case OpKind::Unsqueeze:
-      case OpKind::Squeeze: inner.axis = axis_of_operand(node, r.axis); return again(node, [&](ValueId in) { return part(in, inner); });
+      case OpKind::Squeeze: inner.axis = axis_of_operand(node, r.axis); return again(node, node.inputs, [&](ValueId in) { return part(in, inner); });
       case OpKind::Reshape: return part_of_reshape(node, r);
       case OpKind::ReduceSum:
       case OpKind::ReduceMean:
       case OpKind::ReduceMax:
       case OpKind::ReduceMin:
       case OpKind::ReduceProd:
-        if (node.int_attribute("keepdims", 1) == 1) return again(node, [&](ValueId in) { return part(in, r); });
+        if (node.int_attribute("keepdims", 1) == 1) return again(node, node.inputs, [&](ValueId in) { return part(in, r); });
         break;
       default: break;
     }
@@ -151,20 +152,21 @@ class Separation {
 
   /// The node on other operands.
   template <typename F>
-  ValueId again(const Node& node, F&& operand) {
-    std::vector<ValueId> inputs;
-    for (const ValueId in : node.inputs) inputs.push_back(in == kNone ? kNone : operand(in));
-    return to_.add_op(node.op, node.name, inputs, node.attributes);
+  ValueId again(const Node& node, const std::vector<ValueId>& inputs, F&& operand) {
+    std::vector<ValueId> operands;
+    for (const ValueId in : inputs) operands.push_back(in == kNone ? kNone : operand(in));
+    return to_.add_op(node.op, node.name, operands, node.attributes);
   }
 
   /// Of an operand of an element-wise operation, whose dimensions are right-aligned with those of the result.
-  ValueId part_of_operand(ValueId in, ValueId result, PieceRange r) {
-    const std::size_t missing = shape(result).size() - shape(in).size();
+  ValueId part_of_operand(ValueId in, const Shape& result, PieceRange r) {
+    const std::size_t missing = result.size() - shape(in).size();
     if (r.axis < missing) return in;
+    const Expr& whole = result[r.axis];
     r.axis -= missing;
     const Expr& size = shape(in)[r.axis];
     if (size == Expr(1)) return in;
-    if (!equal(size, shape(result)[r.axis + missing]))
+    if (!equal(size, whole))
       throw Error(fmt::format("'{}' has {} elements or 1 only at a call, and is needed in pieces", to_.value(in).name, size.to_string()));
     return part(in, r);
   }
@@ -273,7 +275,9 @@ class Separation {
   /// A node at least one of whose operands is in pieces.
   ValueId on_pieces(const Node& node, const std::vector<ValueId>& inputs) {
     if (is_elementwise(node.op)) return elementwise_on_pieces(node, inputs);
-    Pieces result = *pieces_of(inputs[0]);
+    const Pieces* first = pieces_of(inputs[0]);
+    if (first == nullptr) throw Error(fmt::format("node '{}': {} with an operand that is put together of pieces", node.name, info(node.op).name));
+    Pieces result = *first;
     const std::size_t axis = result.axis;
     const auto moved = [&](std::size_t to) {
       for (ValueId& v : result.values) v = to_.add_op(node.op, node.name, {v}, node.attributes);
@@ -320,26 +324,8 @@ class Separation {
     }
     for (PieceRange& r : result.ranges) r.axis = result.axis;
     for (std::size_t i = 0; i < result.values.size(); ++i)
-      result.values[i] = again_on(node, inputs, [&](ValueId in) { return part_of_aligned(in, rank, result.ranges[i], from_.value(node.outputs[0]).shape); });
+      result.values[i] = again(node, inputs, [&](ValueId in) { return part_of_operand(in, from_.value(node.outputs[0]).shape, result.ranges[i]); });
     return put_together(result);
-  }
-
-  template <typename F>
-  ValueId again_on(const Node& node, const std::vector<ValueId>& inputs, F&& operand) {
-    std::vector<ValueId> parts;
-    for (const ValueId in : inputs) parts.push_back(in == kNone ? kNone : operand(in));
-    return to_.add_op(node.op, node.name, parts, node.attributes);
-  }
-
-  ValueId part_of_aligned(ValueId in, std::size_t rank, PieceRange r, const Shape& result) {
-    const std::size_t missing = rank - shape(in).size();
-    if (r.axis < missing) return in;
-    const Expr& whole = result[r.axis];
-    r.axis -= missing;
-    if (shape(in)[r.axis] == Expr(1)) return in;
-    if (!equal(shape(in)[r.axis], whole))
-      throw Error(fmt::format("'{}' has {} elements or 1 only at a call, and is needed in pieces", to_.value(in).name, shape(in)[r.axis].to_string()));
-    return part(in, r);
   }
 
   /// [.., h, n] -> [.., n*h]: n pieces that are stacked on a last axis take turns.
@@ -439,10 +425,11 @@ std::optional<std::pair<ValueId, std::vector<PieceRange>>> input_read_in_two_way
     std::vector<PieceRange> ranges;
     bool whole = graph.is_output(input);
     for (const NodeId user : users[input]) {
-      if (graph.node(user).op != OpKind::Slice)
+      const std::vector<PieceRange> own = graph.node(user).op == OpKind::Slice ? ranges_of_slice(graph, graph.node(user)) : std::vector<PieceRange>{};
+      if (own.empty())
         whole = true;
       else
-        ranges.push_back(ranges_of_slice(graph, graph.node(user)).front());
+        ranges.push_back(own.front());
     }
     if (!whole || ranges.empty()) continue;
     // Pieces that cover the dimension, in order.

@@ -93,6 +93,15 @@ AccessMode access_mode(const Expression& e, const std::string& lane_variable) {
   return e.op == Op::load && bounds.low >= 0 && bounds.high <= 1 ? AccessMode::either : AccessMode::across;
 }
 
+Expression prefetch_of(MemoryId memory, Expr index, bool second_level) {
+  Expression e;
+  e.op = Op::prefetch;
+  e.memory = memory;
+  e.index = std::move(index);
+  e.second_level = second_level;
+  return e;
+}
+
 bool is_memory(const Expression& e) { return info(e.op).kind == OpClass::memory; }
 
 std::string Path::lane_variable() const {

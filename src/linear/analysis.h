@@ -34,6 +34,9 @@ AccessMode access_mode(const Expression& e, const std::string& lane_variable);
 
 bool is_memory(const Expression& e);
 
+/// A hint that the element will be read soon.
+Expression prefetch_of(MemoryId memory, Expr index, bool second_level = false);
+
 /// The enclosing lane loop's variable, "" outside of one.
 struct Path {
   std::vector<const Loop*> loops;  ///< outermost first

@@ -32,6 +32,7 @@
 #include "linear/text.h"
 #include "support/checked.h"
 #include "support/tape.h"
+#include "target/target_info.h"
 
 namespace burin::linear {
 namespace {
@@ -547,7 +548,6 @@ class Interpreter {
   }
 
   static constexpr std::int64_t kMaxScratch = std::int64_t{1} << 32;
-  static constexpr std::int64_t kCacheLine = 64;
 
   struct Piece {
     MemoryId memory;

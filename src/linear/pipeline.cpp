@@ -31,7 +31,7 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return jam_groups(ir, schedule); }, false});
   p.add({"prefetch_rows", "later times over a row bring the next one",
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
-  p.add({"prefetch_ahead", "what goes down columns asks for rows before it needs them, where no cache has them",
+  p.add({"prefetch_ahead", "what is in no cache is asked for before it is needed, where the schedule says so",
          [schedule](LinearIR& ir) { return prefetch_ahead(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});

@@ -19,7 +19,7 @@
 //             %n = integer S - _k
 //             %e = elu %x, alpha=0.5
 //             loop _all in 0..2 while %m <= -0.5 {        // a condition; its loop has one version of step 1
-//             prefetch %q[in0.s0*_b + in0.s1*_q + 64]       // ("second level" behind it: of caches)
+//             prefetch %q[in0.s0*_b + in0.s1*_q + 64]       // into the nearest cache; "second level" behind it: into that
 //             store %out[S*_b + _q], %m past caches       // of outputs; usually nothing stands behind the value
 //     ...
 //

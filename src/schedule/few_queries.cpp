@@ -22,6 +22,8 @@ constexpr std::int64_t kVectors = 4, kVectorsOfFewRegisters = 2;
 constexpr std::int64_t kFoldedRows = 8;
 /// Keys of an item of work: few enough for items to be many, many enough for what each item leaves to be combined.
 constexpr std::int64_t kKeyBlock = 256;
+/// The more lanes a product has, the fewer rows: with half of them there are registers for twice as many.
+constexpr std::int64_t kWiderOfFewRows = 2;
 /// Rows of a product that share its vectors.
 constexpr std::int64_t kRows = 4;
 
@@ -81,7 +83,7 @@ class FewQueries {
     const std::int64_t lanes = target_.lanes();
     schedule_.lane_steps = {(target_.vector_registers >= 32 ? kVectors : kVectorsOfFewRegisters) * lanes, lanes};
     schedule_.product_rows = {kRows, kRows / 2, 1};
-    schedule_.product_lanes = 2 * schedule_.lane_steps.front();
+    schedule_.product_lanes = kWiderOfFewRows * schedule_.lane_steps.front();
     schedule_.taller_tails = false;
     schedule_.folded_rows = {kFoldedRows, kRows, 1};
     schedule_.key_block = kKeyBlock;

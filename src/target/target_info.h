@@ -7,6 +7,9 @@
 
 namespace burin {
 
+/// Bytes.
+inline constexpr std::int64_t kCacheLine = 64;
+
 /// Instruction sets that kernels are emitted for, in ascending order of what they can do.
 enum class Isa : std::uint8_t { none, avx2, avx512 };
 

@@ -379,11 +379,17 @@ class AttentionGenerator : GeneratedGraphBuilder {
     return x;
   }
 
+  /// (Behind a mask of the lowest float at most 1: the product is a number of f32.)
+  Known factor(const Shape& shape) {
+    const Known pos = input("pos", shape);
+    return extreme_ ? *binary(OpKind::Mul, pos, scalar(0.5)) : pos;
+  }
+
   Known scale_scores(const Known& x) {
     if (scale_ == "mul") return *binary(OpKind::Mul, x, random_scalar(0.1, 0.4));
     if (scale_ == "div") return *binary(OpKind::Div, x, random_scalar(2.5, 9));
-    if (scale_ == "tensor") return *binary(OpKind::Mul, x, input("pos", {1}));
-    return *binary(OpKind::Mul, input("pos", {batch_.back(), 1, 1}), x);
+    if (scale_ == "tensor") return *binary(OpKind::Mul, x, factor({1}));
+    return *binary(OpKind::Mul, factor({batch_.back(), 1, 1}), x);
   }
 
   /// There and back, with an operation on the way.

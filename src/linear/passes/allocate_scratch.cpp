@@ -14,11 +14,11 @@
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
+#include "target/target_info.h"
 
 namespace burin::linear {
 namespace {
 
-constexpr std::int64_t kCacheLine = 64;
 
 struct Range {
   std::size_t first = 0, last = 0;

@@ -5,8 +5,9 @@
 //     loop _k in 0..S {                               %max = update_max %max, %t
 //       %max = update_max %max, %t }                }            (the fill moves in front)
 //
-// (Where queries are few a loop of a product has rows that others have not: it does not join an earlier one.) Illegal where the second loop needs what the first has only when it ends (a finished reduction), or where something
-// between them needs the first and is needed by the second.
+// Illegal where the second loop needs what the first has only when it ends (a finished reduction), or where something
+// between them needs the first and is needed by the second. Where queries are few, a loop of a product has rows that
+// others have not: it does not join an earlier one.
 
 #include <algorithm>
 

@@ -29,27 +29,19 @@
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
+#include "target/target_info.h"
 
 namespace burin::linear {
 namespace {
 
-constexpr std::int64_t kCacheLine = 64;
 /// How far ahead in a row: a few tiles.
 constexpr std::int64_t kBytesAhead = 4 * kCacheLine;
 
 std::int64_t elements_in(std::int64_t bytes, const Memory& memory) { return bytes / static_cast<std::int64_t>(size_of(memory.precision)); }
 
-Expression prefetch(MemoryId memory, Expr index) {
-  Expression e;
-  e.op = Op::prefetch;
-  e.memory = memory;
-  e.index = std::move(index);
-  return e;
-}
-
-class Prefetching {
+class PrefetchAcross {
  public:
-  explicit Prefetching(LinearIR& ir) : ir_(ir) {}
+  explicit PrefetchAcross(LinearIR& ir) : ir_(ir) {}
 
   bool run() {
     for (Item& phase : ir_.phases)
@@ -94,10 +86,8 @@ class Prefetching {
     const Expr start = lanes.begin + (access.op == Op::load ? block : 0);
     for (std::int64_t row = 0; row < block; row += *product.end.as_constant())
       for (std::int64_t column = 0; column < *along.end.as_constant(); column += line) {
-        Expression e = prefetch(access.memory, access.index.substitute(
-            {{lanes.var, start + row + Expr::symbol(product.var)}, {along.var, column}}));
-        e.second_level = true;
-        prefetches.emplace_back(std::move(e));
+        const Expr row_of_block = start + row + Expr::symbol(product.var);
+        prefetches.emplace_back(prefetch_of(access.memory, access.index.substitute({{lanes.var, row_of_block}, {along.var, column}}), true));
       }
     brought_.insert(&access);
     changed_ = true;
@@ -111,7 +101,7 @@ class Prefetching {
       if (!item.is_loop() && item.expression.op == Op::load && brought_.count(&item.expression) == 0 &&
           is_across(item.expression, path.lane_variable()) && runs_along(item.expression, *path.loops.back())) {
         const Expression& load = item.expression;
-        out.emplace_back(prefetch(load.memory, load.index + elements_in(kBytesAhead, ir_.memory[load.memory])));
+        out.emplace_back(prefetch_of(load.memory, load.index + elements_in(kBytesAhead, ir_.memory[load.memory])));
         changed_ = true;
       }
       out.push_back(std::move(item));
@@ -132,6 +122,6 @@ class Prefetching {
 
 }  // namespace
 
-bool prefetch_across(LinearIR& ir) { return Prefetching(ir).run(); }
+bool prefetch_across(LinearIR& ir) { return PrefetchAcross(ir).run(); }
 
 }  // namespace burin::linear

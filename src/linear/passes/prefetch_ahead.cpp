@@ -51,12 +51,7 @@ class PrefetchAhead {
   std::int64_t distance(const Loop& loop) const { return loop.lanes ? schedule_.elements_ahead : schedule_.rows_ahead; }
 
   Expression ahead_of(const Expression& e, const Loop& loop) const {
-    Expression ahead;
-    ahead.op = Op::prefetch;
-    ahead.memory = e.memory;
-    ahead.index = e.index.substitute({{loop.var, Expr::symbol(loop.var) + distance(loop)}});
-    ahead.second_level = loop.lanes;
-    return ahead;
+    return prefetch_of(e.memory, e.index.substitute({{loop.var, Expr::symbol(loop.var) + distance(loop)}}), loop.lanes);
   }
 
   LinearIR& ir_;

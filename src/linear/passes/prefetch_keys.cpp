@@ -5,7 +5,7 @@
 //     lanes _e in 0..64 {                              lanes _e in 0..64 {
 //       loop _k in 0..S {                                loop _k in 0..S {
 //         %x = load %v[512*_k + _e]          ->            %x = load %v[512*_k + _e]
-//         %o = update_fma %o, %p, %x } }                   prefetch %v[512*_k + _e + 4096]
+//         %o = update_fma %o, %p, %x } }                   prefetch %v[512*_k + _e + 8192]
 //                                                          %o = update_fma %o, %p, %x } }
 
 #include <algorithm>
@@ -21,9 +21,9 @@ constexpr std::int64_t kKeysAhead = 16;
 /// Multiply-adds for each vector that is loaded, from which on it pays.
 constexpr std::int64_t kUses = 4;
 
-class Prefetching {
+class PrefetchKeys {
  public:
-  explicit Prefetching(LinearIR& ir) : ir_(ir) {}
+  explicit PrefetchKeys(LinearIR& ir) : ir_(ir) {}
 
   bool run() {
     visit(ir_.phases);
@@ -56,12 +56,8 @@ class Prefetching {
     if (lanes == path_.end() || access_mode(e, lanes->loop->var) != AccessMode::vector) return std::nullopt;
     const Loop* keys = keys_of(e);
     if (keys == nullptr || uses(block, e) < kUses) return std::nullopt;
-    Expression ahead;
-    ahead.op = Op::prefetch;
-    ahead.memory = e.memory;
-    ahead.index = e.index.substitute({{keys->var, Expr::symbol(keys->var) + kKeysAhead}});
     changed_ = true;
-    return ahead;
+    return prefetch_of(e.memory, e.index.substitute({{keys->var, Expr::symbol(keys->var) + kKeysAhead}}));
   }
 
   /// The innermost loop over rows of what is loaded.
@@ -90,6 +86,6 @@ class Prefetching {
 
 }  // namespace
 
-bool prefetch_keys(LinearIR& ir, const Schedule& schedule) { return schedule.few_queries && Prefetching(ir).run(); }
+bool prefetch_keys(LinearIR& ir, const Schedule& schedule) { return schedule.few_queries && PrefetchKeys(ir).run(); }
 
 }  // namespace burin::linear

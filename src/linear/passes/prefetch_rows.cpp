@@ -51,12 +51,8 @@ bool prefetch_in(const LinearIR& ir, Loop& parallel, std::int64_t longest) {
   const Expr fits = less_equal(times.front()->end - times.front()->begin, longest);
   const Expr next = Expr::symbol(parallel.var) + select(fits, 1, 0);
   for (std::size_t i = 0; i < loads.size(); ++i) {
-    Expression e;
-    e.op = Op::prefetch;
-    e.memory = loads[i].memory;
-    e.index = loads[i].index.substitute({{parallel.var, next}});
     Block& body = times[1 + i % (times.size() - 1)]->body();
-    body.insert(body.begin(), Item(std::move(e)));
+    body.insert(body.begin(), Item(prefetch_of(loads[i].memory, loads[i].index.substitute({{parallel.var, next}}))));
   }
   return !loads.empty();
 }
