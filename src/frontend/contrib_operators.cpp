@@ -28,7 +28,7 @@ void convert_bias_add(NodeImporter& n) {
 /// The first half of x + bias, times the GELU of the second.
 void convert_bias_split_gelu(NodeImporter& n) {
   const ValueId sum = n.apply(Add, {n.input(0), n.input(1)});
-  const Expr whole = n.value(sum).shape.back(), half = floor_div(whole, 2);
+  const Expr whole = n.last_dim(sum), half = floor_div(whole, 2);
   const ValueId axis = n.integers("axis", {Expr(n.rank(sum) - 1)});
   const auto part = [&](const Expr& begin, const Expr& end) {
     return n.apply(Slice, {sum, n.integers("begin", {begin}), n.integers("end", {end}), axis});
@@ -66,7 +66,7 @@ ValueId unpadded_lengths(NodeImporter& n, ValueId ids, std::size_t mask) {
     return n.apply(ReduceSum, {n.input(mask)},
                    {{"axes", std::vector<std::int64_t>{1}}, {"keepdims", std::int64_t{0}}});
   const ValueId zero = n.constant("zero", Tensor::scalar(Precision::i32, 0));
-  return n.apply(Expand, {zero, n.integers("batch", {n.value(ids).shape[0]})});
+  return n.apply(Expand, {zero, n.integers("batch", {n.dim(ids, 0)})});
 }
 
 /// Words, positions and segments, each looked up in a table.
@@ -87,7 +87,7 @@ void convert_embed_layer_normalization(NodeImporter& n) {
     return n.apply(Gather, {n.input(table), indices}, {{"axis", std::int64_t{0}}});
   };
   const ValueId ids = n.input(kIds);
-  const Expr length = n.value(ids).shape.at(1);
+  const Expr length = n.dim(ids, 1);
   const ValueId places =
       n.has_input(kPlaceIds) ? n.input(kPlaceIds) : add_positions(n.graph(), length, 1, 2);
   ValueId sum = n.apply(Add, {rows(kWords, ids), rows(kPlaces, places)});

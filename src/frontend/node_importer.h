@@ -34,6 +34,9 @@ class NodeImporter {
   ValueId input(std::size_t i) const;  ///< throws if it is not given
   const Value& value(ValueId id) const { return graph_.value(id); }
   std::int64_t rank(ValueId id) const;
+  /// Both throw where the value has no such dimension.
+  Expr dim(ValueId x, std::size_t dimension) const;
+  Expr last_dim(ValueId x) const;
   /// The elements of an integer operand that is known now; throws where it is not.
   std::vector<std::int64_t> constant_ints(std::size_t i, std::string_view what) const;
 

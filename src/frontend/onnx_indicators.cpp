@@ -20,15 +20,20 @@ void convert_eye_like(NodeImporter& n) {
   n.finish(OpKind::Cast, {is_one}, {{"to", std::string(to_string(to))}});
 }
 
+std::int64_t depth_of(const NodeImporter& n) {
+  const Value& value = n.value(n.input(1));
+  if (value.constant && value.constant->size() == 1) return value.constant->int_at(0);
+  const std::vector<std::int64_t> numbers = n.constant_ints(1, "the depth");
+  if (numbers.size() != 1) throw Error("the depth must be one number");
+  return numbers.front();
+}
+
 /// Indices count from the end where they are negative; what is out of range is off everywhere.
 void convert_one_hot(NodeImporter& n) {
   const std::int64_t rank = n.rank(n.input(0)) + 1;
   const std::int64_t axis = n.axis_attribute(-1, rank);
   const auto dimension = static_cast<std::size_t>(axis);
-  const Value& depth_value = n.value(n.input(1));
-  const std::int64_t depth = depth_value.constant && depth_value.constant->size() == 1
-                                 ? depth_value.constant->int_at(0)
-                                 : n.constant_ints(1, "the depth").at(0);
+  const std::int64_t depth = depth_of(n);
   const ValueId indices = n.apply(OpKind::Unsqueeze, {n.cast(n.input(0), Precision::i64)},
                                   {{"axes", std::vector<std::int64_t>{axis}}});
   const ValueId wrapped =

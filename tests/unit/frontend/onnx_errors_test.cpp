@@ -112,6 +112,55 @@ TEST(OnnxErrors, AttentionsThatHaveNoDecomposition) {
   expect_error(smooth, {"the_GroupQueryAttention", "smooth_softmax"});
 }
 
+TEST(OnnxErrors, OperandsOfTooFewDimensions) {
+  using Dims = std::vector<OnnxBuilder::Dim>;
+  const auto make = [](const std::string& op, const std::vector<Dims>& dims,
+                       const std::vector<std::string>& inputs, bool of_onnx = false) {
+    OnnxBuilder model(23);
+    for (std::size_t i = 0; i < dims.size(); ++i)
+      model.input(std::string(1, static_cast<char>('a' + i)), dims[i]);
+    model.input("i", {"batch", 4}, Proto::INT64).output("y");
+    onnx::NodeProto& node = model.node(op, inputs, {"y"});
+    if (!of_onnx) node.set_domain("com.microsoft");
+    import_contrib(model);
+    if (op.ends_with("Attention")) set_int(node, "num_heads", 4);
+    if (op == "GroupQueryAttention") set_int(node, "kv_num_heads", 2);
+    return model;
+  };
+  const Dims rows = {"batch", 4, 32}, heads = {"batch", 4, 4, 8};
+  const auto expect = [](const OnnxBuilder& model, const std::string& op, const char* value) {
+    expect_error(model, {"'the_" + op + "'", value, "dimensions"});
+  };
+  expect(make("MultiHeadAttention", {{32}, rows}, {"a", "b", "b"}), "MultiHeadAttention", "'a'");
+  expect(make("MultiHeadAttention", {rows, {32}}, {"a", "a", "b"}), "MultiHeadAttention", "'b'");
+  expect(make("MultiHeadAttention", {rows, heads, {32}}, {"a", "b", "c"}), "MultiHeadAttention",
+         "'c'");
+  expect(make("Attention", {rows, {32}}, {"a", "b"}), "Attention", "'b'");
+  expect(make("GroupQueryAttention", {{32}}, {"a", "", "", "", "", "i", "i"}),
+         "GroupQueryAttention", "'a'");
+  expect(make("GroupQueryAttention", {rows, {32}}, {"a", "a", "a", "b", "b", "i", "i"}),
+         "GroupQueryAttention", "'b'");
+  expect(make("RotaryEmbedding", {rows, {}}, {"a", "b", "b"}, true), "RotaryEmbedding", "'b'");
+  expect(make("RotaryEmbedding", {{}, {8, 4}}, {"a", "i", "b", "b"}), "RotaryEmbedding", "");
+  expect(make("BiasSplitGelu", {{}, {}}, {"a", "b"}), "BiasSplitGelu", "");
+  OnnxBuilder one_position = make("RotaryEmbedding", {{}, {8, 4}}, {"a", "p", "b", "b"});
+  one_position.input("p", {1}, Proto::INT64);
+  expect(one_position, "RotaryEmbedding", "'a'");
+  OnnxBuilder embedding = make("EmbedLayerNormalization", {{9, 8}, {8}},
+                               {"p", "", "a", "a", "", "b", "b"});
+  embedding.input("p", {"batch"}, Proto::INT64);
+  expect(embedding, "EmbedLayerNormalization", "'p'");
+}
+
+TEST(OnnxErrors, DepthsThatAreNotOneNumber) {
+  for (const std::vector<std::int64_t>& depth : {std::vector<std::int64_t>{}, {3, 4}}) {
+    OnnxBuilder model(17);
+    model.input("x", {"n"}, Proto::INT64).ints("depth", depth).floats("pair", {2}, {0, 1});
+    model.output("y").node("OneHot", {"x", "depth", "pair"}, {"y"});
+    expect_error(model, {"'the_OneHot' (OneHot)", "depth"});
+  }
+}
+
 TEST(OnnxErrors, UnknownOperators) {
   OnnxBuilder unknown = small_model();
   unknown.node("NoSuchOperator", {"x"}, {"y"});
