@@ -136,6 +136,9 @@ void AttentionBuilder::check_shapes(const AttentionParts& parts) {
   for (const ValueId x : {parts.query, parts.key, parts.value})
     if (n_.rank(x) != 4) throw Error("'" + n_.value(x).name + "' must have four dimensions");
   for (const ValueId x : {parts.key, parts.value}) n_.assume_dim(x, 0, dim(parts.query, 0));
+  const std::string subject = n_.node().title() + ": heads of '" + n_.value(parts.key).name + "'";
+  n_.graph().facts.assume_at_least(dim(parts.key, 1), 1, subject);
+  n_.graph().facts.assume_divides(dim(parts.key, 1), dim(parts.query, 1), subject);
   n_.assume_dim(parts.value, 1, dim(parts.key, 1));
   n_.assume_dim(parts.value, 2, dim(parts.key, 2));
 }

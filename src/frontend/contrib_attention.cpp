@@ -299,10 +299,14 @@ class GroupQueryAttention : ContribAttention {
   }
 
   void read_operands() {
+    if (n_.has_input(kKey) != n_.has_input(kValue))
+      throw Error("key and value must be given together");
     const std::int64_t key_heads = n_.int_attribute("kv_num_heads", 0);
+    if (key_heads <= 0 || heads_ % key_heads != 0)
+      throw Error("kv_num_heads must divide num_heads");
     ValueId query = n_.input(kQuery), key = optional(kKey), value = optional(kValue);
     if (key == kNone) {  // all three side by side
-      const Expr size = floor_div(build_.dim(query, 2), heads_ + 2 * key_heads);
+      const Expr size = floor_div(build_.dim(query, 2), Expr(key_heads) * 2 + heads_);
       const Expr width = size * heads_, key_width = size * key_heads;
       key = cut(query, 2, width, key_width);
       value = cut(query, 2, width + key_width, key_width);

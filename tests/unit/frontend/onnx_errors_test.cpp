@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 #include <fstream>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -150,6 +151,50 @@ TEST(OnnxErrors, OperandsOfTooFewDimensions) {
                                {"p", "", "a", "a", "", "b", "b"});
   embedding.input("p", {"batch"}, Proto::INT64);
   expect(embedding, "EmbedLayerNormalization", "'p'");
+}
+
+TEST(OnnxErrors, HeadsOfGroupQueryAttention) {
+  const auto make = [](std::int64_t heads, std::int64_t key_heads, const std::string& value) {
+    OnnxBuilder model(23);
+    model.input("q", {"batch", 4, 48}).input("i", {"batch"}, Proto::INT32).output("y");
+    onnx::NodeProto& node =
+        model.node("GroupQueryAttention", {"q", value.empty() ? "" : "q", "", "", "", "i", "i"},
+                   {"y"});
+    node.set_domain("com.microsoft");
+    import_contrib(model);
+    set_int(node, "num_heads", heads);
+    set_int(node, "kv_num_heads", key_heads);
+    return model;
+  };
+  const std::string node = "'the_GroupQueryAttention'";
+  EXPECT_EQ(error_of([&] { make(4, 4, "").load(); }), "");
+  expect_error(make(4, 2, "q"), {node, "key and value must be given together"});
+  const std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  for (const std::int64_t key_heads : {std::int64_t{0}, std::int64_t{-2}, std::int64_t{3}, huge})
+    expect_error(make(4, key_heads, ""), {node, "kv_num_heads must divide num_heads"});
+  expect_error(make(huge, huge, ""), {node, "overflows"});
+}
+
+TEST(OnnxErrors, HeadsOfAnAttention) {
+  const auto make = [](const std::vector<OnnxBuilder::Dim>& key) {
+    OnnxBuilder model(23);
+    model.input("q", {"batch", 4, 5, 8}).input("k", key).output("y");
+    model.node("Attention", {"q", "k", "k"}, {"y"});
+    return model;
+  };
+  EXPECT_EQ(error_of([&] { make({"batch", 2, 5, 8}).load(); }), "");
+  expect_error(make({"batch", 0, 5, 8}), {"'the_Attention' (Attention)", "heads of 'k'"});
+  expect_error(make({"batch", 3, 5, 8}), {"'the_Attention' (Attention)", "heads of 'k'"});
+  const Graph graph = make({"batch", "heads", 5, 8}).load();
+  const auto run = [&](std::int64_t heads) {
+    return error_of([&] {
+      interpret(graph, {Tensor::zeros(Precision::f32, {1, 4, 5, 8}),
+                        Tensor::zeros(Precision::f32, {1, heads, 5, 8})});
+    });
+  };
+  EXPECT_EQ(run(2), "");
+  expect_error(run(0), {"the_Attention", "heads of 'k'"});
+  expect_error(run(3), {"the_Attention", "heads of 'k'"});
 }
 
 TEST(OnnxErrors, DepthsThatAreNotOneNumber) {
