@@ -254,7 +254,7 @@ void convert_row_normalization(NodeImporter& n) {
   n.finish(op_from_name(n.node().op).value_or(OpKind::RMSNormalization), n.inputs(),
            {{"axis", n.axis_attribute(-1, n.rank(n.input(0)))},
             {"epsilon", n.float_attribute("epsilon", 1e-5)}});
-  finish_moments(n);
+  if (n.node().op == "LayerNormalization") finish_moments(n);
 }
 
 void convert_batch_normalization(NodeImporter& n) {

@@ -147,8 +147,8 @@ TEST(OnnxErrors, OperandsOfTooFewDimensions) {
   OnnxBuilder one_position = make("RotaryEmbedding", {{}, {8, 4}}, {"a", "p", "b", "b"});
   one_position.input("p", {1}, Proto::INT64);
   expect(one_position, "RotaryEmbedding", "'a'");
-  OnnxBuilder embedding = make("EmbedLayerNormalization", {{9, 8}, {8}},
-                               {"p", "", "a", "a", "", "b", "b"});
+  OnnxBuilder embedding =
+      make("EmbedLayerNormalization", {{9, 8}, {8}}, {"p", "", "a", "a", "", "b", "b"});
   embedding.input("p", {"batch"}, Proto::INT64);
   expect(embedding, "EmbedLayerNormalization", "'p'");
 }
@@ -157,9 +157,8 @@ TEST(OnnxErrors, HeadsOfGroupQueryAttention) {
   const auto make = [](std::int64_t heads, std::int64_t key_heads, const std::string& value) {
     OnnxBuilder model(23);
     model.input("q", {"batch", 4, 48}).input("i", {"batch"}, Proto::INT32).output("y");
-    onnx::NodeProto& node =
-        model.node("GroupQueryAttention", {"q", value.empty() ? "" : "q", "", "", "", "i", "i"},
-                   {"y"});
+    onnx::NodeProto& node = model.node(
+        "GroupQueryAttention", {"q", value.empty() ? "" : "q", "", "", "", "i", "i"}, {"y"});
     node.set_domain("com.microsoft");
     import_contrib(model);
     set_int(node, "num_heads", heads);
@@ -361,6 +360,14 @@ TEST(OnnxErrors, ResultsThatAreNotComputed) {
   set_ints(model.node("MaxPool", {"x"}, {"z", "places"}), "kernel_shape", {2, 2});
   model.node("Neg", {"places"}, {"y"});
   expect_error(model, {"'the_Neg' (Neg)", "'places'"});
+}
+
+TEST(OnnxErrors, MomentsOfRootMeanSquares) {
+  OnnxBuilder model = small_model();
+  model.floats("scale", {3}, {1, 1, 1});
+  model.node("SimplifiedLayerNormalization", {"x", "scale"}, {"z", "inverse"});
+  model.node("Neg", {"inverse"}, {"y"});
+  expect_error(model, {"'the_Neg' (Neg)", "'inverse'"});
 }
 
 TEST(OnnxErrors, MissingInputs) {
