@@ -348,6 +348,26 @@ TEST(OnnxErrors, AxesThatAreNotConstant) {
   expect_error(model, {"'the_ReduceSum' (ReduceSum)", "'axes'", "constant"});
 }
 
+TEST(OnnxErrors, AxesOfAScale) {
+  const auto make = [](std::int64_t axis, std::int64_t scales, std::int64_t block) {
+    OnnxBuilder model(21);
+    model.input("x", {3, 3}).output("y");
+    const std::vector<float> ones(static_cast<std::size_t>(scales), 1);
+    model.floats("scale", block == 0 ? std::vector{scales} : std::vector{scales, scales}, ones);
+    onnx::NodeProto& node = model.node("QuantizeLinear", {"x", "scale"}, {"y"});
+    set_int(node, "axis", axis);
+    set_int(node, "block_size", block);
+    return model;
+  };
+  const std::string node = "'the_QuantizeLinear' (QuantizeLinear)";
+  EXPECT_EQ(error_of([&] { make(-2, 3, 0).load(); }), "");
+  EXPECT_EQ(error_of([&] { make(7, 1, 0).load(); }), "") << "one number has no axis";
+  for (const std::int64_t axis : {2, -3}) {
+    expect_error(make(axis, 3, 0), {node, "axis " + std::to_string(axis)});
+    expect_error(make(axis, 1, 3), {node, "axis " + std::to_string(axis)});
+  }
+}
+
 TEST(OnnxErrors, SqueezeOfWhateverIsOne) {
   OnnxBuilder model = small_model();
   model.node("Squeeze", {"x"}, {"y"});
@@ -396,12 +416,19 @@ TEST(OnnxErrors, InputsWithoutRank) {
 }
 
 TEST(OnnxErrors, Einsum) {
-  for (const char* equation :
-       {"ij->ii", "i?->i", "...ijkl->...", "ij->k", "ijk->ij", "ij,jk->ik"}) {
+  for (const char* equation : {"ij->ii", "i?->i", "...ijkl->...", "ij->k", "ijk->ij", "ij,jk->ik",
+                               "i9->i9", "...9->...9", "......->"}) {
     OnnxBuilder model = small_model();
     set_string(model.node("Einsum", {"x"}, {"y"}), "equation", equation);
     expect_error(model, {"'the_Einsum' (Einsum)", equation});
   }
+}
+
+TEST(OnnxErrors, DiagonalOfWhatIsNoSquare) {
+  OnnxBuilder model(17);
+  model.input("x", {2, 3}).output("y");
+  set_string(model.node("Einsum", {"x"}, {"y"}), "equation", "ii->i");
+  expect_error(model, {"'the_Einsum' (Einsum)", "ii->i", "'x', dimension 1"});
 }
 
 TEST(OnnxErrors, TensorFiles) {
