@@ -70,7 +70,6 @@ class AttentionBuilder {
   ValueId keys_before(const Expr& keys, ValueId lengths);
 
   Expr dim(ValueId x, std::size_t d) const { return n_.dim(x, d); }
-  ValueId reshape(ValueId x, const Shape& shape);
   ValueId transpose(ValueId x, std::vector<std::int64_t> perm);
 
  private:

@@ -29,11 +29,8 @@ void convert_bias_add(NodeImporter& n) {
 void convert_bias_split_gelu(NodeImporter& n) {
   const ValueId sum = n.apply(Add, {n.input(0), n.input(1)});
   const Expr whole = n.last_dim(sum), half = floor_div(whole, 2);
-  const ValueId axis = n.integers("axis", {Expr(n.rank(sum) - 1)});
-  const auto part = [&](const Expr& begin, const Expr& end) {
-    return n.apply(Slice, {sum, n.integers("begin", {begin}), n.integers("end", {end}), axis});
-  };
-  const ValueId value = part(0, half), gate = part(half, whole);
+  const std::int64_t axis = n.rank(sum) - 1;
+  const ValueId value = n.slice(sum, axis, 0, half), gate = n.slice(sum, axis, half, whole);
   n.finish(Mul, {value, n.apply(Gelu, {gate})});
 }
 
@@ -56,8 +53,7 @@ void finish_normalization(NodeImporter& n, OpKind kind, ValueId sum, std::vector
                                  {"epsilon", n.float_attribute("epsilon", 1e-12)}};
   scales.insert(scales.begin(), sum);
   n.finish(kind, std::move(scales), attributes);
-  const auto& outputs = n.node().outputs;
-  if (kSum < outputs.size() && !outputs[kSum].empty()) n.finish(sum, kSum);
+  if (n.is_asked(kSum)) n.finish(sum, kSum);
 }
 
 /// How many keys are none of padding; 0 where the model does not say.

@@ -138,6 +138,15 @@ ValueId NodeImporter::constant(std::string_view hint, Tensor tensor) {
   return graph_.add_constant(fmt::format("{}.{}", node_.name, hint), std::move(tensor));
 }
 
+ValueId NodeImporter::slice(ValueId x, std::int64_t axis, const Expr& begin, const Expr& end) {
+  return apply(OpKind::Slice, {x, integers("begin", {begin}), integers("end", {end}),
+                               integers("axis", {Expr(axis)})});
+}
+
+ValueId NodeImporter::reshape(ValueId x, const Shape& shape) {
+  return apply(OpKind::Reshape, {x, integers("shape", shape)}, {{"allowzero", std::int64_t{1}}});
+}
+
 ValueId NodeImporter::integers(std::string_view hint, const std::vector<Expr>& elements) {
   std::vector<std::int64_t> numbers;
   for (const Expr& element : elements) {

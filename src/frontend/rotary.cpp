@@ -14,18 +14,12 @@ using Axes = std::vector<std::int64_t>;
 
 /// Elements [begin, end) of the last dimension.
 ValueId cut(NodeImporter& n, ValueId x, const Expr& begin, const Expr& end) {
-  return n.apply(OpKind::Slice, {x, n.integers("begin", {begin}), n.integers("end", {end}),
-                                 n.integers("axis", {Expr(n.rank(x) - 1)})});
+  return n.slice(x, n.rank(x) - 1, begin, end);
 }
 
 ValueId join(NodeImporter& n, std::vector<ValueId> parts) {
   const std::int64_t axis = n.rank(parts[0]) - 1;
   return n.apply(OpKind::Concat, std::move(parts), {{"axis", axis}});
-}
-
-ValueId reshape(NodeImporter& n, ValueId x, const Shape& shape) {
-  return n.apply(OpKind::Reshape, {x, n.integers("shape", shape)},
-                 {{"allowzero", std::int64_t{1}}});
 }
 
 /// (a, b) -> (-b, a) for the two halves of the last dimension.
@@ -40,7 +34,7 @@ ValueId turn_neighbours(NodeImporter& n, ValueId x) {
   Shape pairs = shape;
   pairs.back() = floor_div(shape.back(), 2);
   pairs.push_back(2);
-  return reshape(n, turn_halves(n, reshape(n, x, pairs)), shape);
+  return n.reshape(turn_halves(n, n.reshape(x, pairs)), shape);
 }
 
 /// An element for each pair -> one for each element.
@@ -49,7 +43,7 @@ ValueId for_both(NodeImporter& n, ValueId x, bool interleaved) {
   Shape shape = n.value(x).shape;
   const ValueId column = n.apply(OpKind::Unsqueeze, {x}, {{"axes", Axes{n.rank(x)}}});
   shape.back() *= 2;
-  return reshape(n, join(n, {column, column}), shape);
+  return n.reshape(join(n, {column, column}), shape);
 }
 
 }  // namespace
@@ -87,11 +81,10 @@ void finish_rotation(NodeImporter& n, ValueId cos, ValueId sin, std::int64_t hea
   if (n.rank(x) != 3) throw Error("the input must have 3 or 4 dimensions");
   if (heads <= 0) throw Error("attribute 'num_heads' is missing");
   const Shape shape = n.value(x).shape;
-  const ValueId split =
-      reshape(n, x, {shape[0], shape[1], Expr(heads), floor_div(shape[2], heads)});
+  const ValueId split = n.reshape(x, {shape[0], shape[1], Expr(heads), floor_div(shape[2], heads)});
   const ValueId result =
       rotate_pairs(n, split, each_head(cos, 2), each_head(sin, 2), interleaved, size);
-  n.finish(reshape(n, result, shape));
+  n.finish(n.reshape(result, shape));
 }
 
 /// How many elements of a head rotate; both caches have half as many columns.

@@ -196,8 +196,8 @@ TEST(OnnxErrors, HeadsOfAnAttention) {
   expect_error(run(3), {"the_Attention", "heads of 'k'"});
 }
 
-TEST(OnnxErrors, DepthsThatAreNotOneNumber) {
-  for (const std::vector<std::int64_t>& depth : {std::vector<std::int64_t>{}, {3, 4}}) {
+TEST(OnnxErrors, DepthsThatAreNoSize) {
+  for (const std::vector<std::int64_t>& depth : {std::vector<std::int64_t>{}, {3, 4}, {-1}}) {
     OnnxBuilder model(17);
     model.input("x", {"n"}, Proto::INT64).ints("depth", depth).floats("pair", {2}, {0, 1});
     model.output("y").node("OneHot", {"x", "depth", "pair"}, {"y"});
