@@ -33,11 +33,6 @@ bool may_be_infinite(const Value& value) {
 
 }  // namespace
 
-ValueId AttentionBuilder::reshape(ValueId x, const Shape& shape) {
-  return n_.apply(OpKind::Reshape, {x, n_.integers("shape", shape)},
-                  {{"allowzero", std::int64_t{1}}});
-}
-
 ValueId AttentionBuilder::transpose(ValueId x, Axes perm) {
   return n_.apply(OpKind::Transpose, {x}, {{"perm", std::move(perm)}});
 }
@@ -48,12 +43,12 @@ ValueId AttentionBuilder::split_heads(ValueId x, std::int64_t heads) {
   if (heads <= 0) throw Error("the number of heads must be positive");
   if (n_.rank(x) != 3) throw Error("'" + n_.value(x).name + "' must have three dimensions");
   const Shape split = {dim(x, 0), dim(x, 1), Expr(heads), floor_div(dim(x, 2), heads)};
-  return transpose(reshape(x, split), {0, 2, 1, 3});
+  return transpose(n_.reshape(x, split), {0, 2, 1, 3});
 }
 
 ValueId AttentionBuilder::merge_heads(ValueId x) {
   const Shape merged = {dim(x, 0), dim(x, 2), dim(x, 1) * dim(x, 3)};
-  return reshape(transpose(x, {0, 2, 1, 3}), merged);
+  return n_.reshape(transpose(x, {0, 2, 1, 3}), merged);
 }
 
 /// Each head so many times, side by side.
@@ -62,7 +57,7 @@ ValueId AttentionBuilder::repeat_heads(ValueId x, const Expr& times) {
   const Shape repeated = {dim(x, 0), dim(x, 1), times, dim(x, 2), dim(x, 3)};
   const Shape all = {dim(x, 0), dim(x, 1) * times, dim(x, 2), dim(x, 3)};
   const ValueId group = n_.apply(OpKind::Unsqueeze, {x}, {{"axes", Axes{2}}});
-  return reshape(n_.apply(OpKind::Expand, {group, n_.integers("repeats", repeated)}), all);
+  return n_.reshape(n_.apply(OpKind::Expand, {group, n_.integers("repeats", repeated)}), all);
 }
 
 ValueId AttentionBuilder::append(ValueId past, ValueId x, std::int64_t axis) {
@@ -133,7 +128,12 @@ ValueId AttentionBuilder::softmax(ValueId scores, Precision precision) {
 }
 
 void AttentionBuilder::check_shapes(const AttentionParts& parts) {
+  for (const ValueId x : {parts.query, parts.key, parts.value})
+    if (n_.rank(x) != 4) throw Error("'" + n_.value(x).name + "' must have four dimensions");
   for (const ValueId x : {parts.key, parts.value}) n_.assume_dim(x, 0, dim(parts.query, 0));
+  const std::string subject = n_.node().title() + ": heads of '" + n_.value(parts.key).name + "'";
+  n_.graph().facts.assume_at_least(dim(parts.key, 1), 1, subject);
+  n_.graph().facts.assume_divides(dim(parts.key, 1), dim(parts.query, 1), subject);
   n_.assume_dim(parts.value, 1, dim(parts.key, 1));
   n_.assume_dim(parts.value, 2, dim(parts.key, 2));
 }

@@ -69,8 +69,7 @@ class AttentionBuilder {
   /// The keys in front of a length for each batch, an integer tensor [B]: bool[B, 1, 1, keys].
   ValueId keys_before(const Expr& keys, ValueId lengths);
 
-  const Expr& dim(ValueId x, std::size_t d) const { return n_.value(x).shape[d]; }
-  ValueId reshape(ValueId x, const Shape& shape);
+  Expr dim(ValueId x, std::size_t d) const { return n_.dim(x, d); }
   ValueId transpose(ValueId x, std::vector<std::int64_t> perm);
 
  private:

@@ -27,12 +27,6 @@ class ContribAttention {
     if (heads_ <= 0) throw Error("attribute 'num_heads' is missing");
   }
 
-  ValueId optional(std::size_t i) const { return n_.has_input(i) ? n_.input(i) : kNone; }
-
-  bool is_asked(std::size_t output) const {
-    return output < n_.node().outputs.size() && !n_.node().outputs[output].empty();
-  }
-
   /// An attribute that changes the meaning, unless it has this value.
   void refuse_other_than(std::string_view key, std::int64_t value) {
     if (n_.int_attribute(key, value) != value)
@@ -45,9 +39,7 @@ class ContribAttention {
 
   /// `width` elements of the dimension from `begin` on.
   ValueId cut(ValueId x, std::int64_t axis, const Expr& begin, const Expr& width) {
-    return n_.apply(OpKind::Slice,
-                    {x, n_.integers("begin", {begin}), n_.integers("end", {begin + width}),
-                     n_.integers("axis", {Expr(axis)})});
+    return n_.slice(x, axis, begin, begin + width);
   }
 
   /// One of a dimension, which is gone then.
@@ -124,15 +116,15 @@ class MultiHeadAttention : ContribAttention {
     refuse_input(kPastLength, "past_sequence_length");
     refuse_input(kIndirection, "cache_indirection");
     read_operands();
-    parts_.key = build_.append(optional(kPastKey), parts_.key);
-    parts_.value = build_.append(optional(kPastValue), parts_.value);
+    parts_.key = build_.append(n_.optional_input(kPastKey), parts_.key);
+    parts_.value = build_.append(n_.optional_input(kPastValue), parts_.value);
     read_scale();
     add_padding(kPadding);
     add_bias_of_scores(kScoreBias);
     if (n_.int_attribute("unidirectional", 0) != 0) hide_later_keys();
     n_.finish(build_.merge_heads(build_.build(parts_).output));
-    if (is_asked(1)) n_.finish(n_.apply(OpKind::Identity, {parts_.key}), 1);
-    if (is_asked(2)) n_.finish(n_.apply(OpKind::Identity, {parts_.value}), 2);
+    if (n_.is_asked(1)) n_.finish(n_.apply(OpKind::Identity, {parts_.key}), 1);
+    if (n_.is_asked(2)) n_.finish(n_.apply(OpKind::Identity, {parts_.value}), 2);
   }
 
  private:
@@ -211,7 +203,7 @@ class ProjectingAttention : ContribAttention {
     add_bias_of_scores(kScoreBias);
     if (n_.int_attribute("unidirectional", 0) != 0) hide_later_keys();
     n_.finish(build_.merge_heads(build_.build(parts_).output));
-    if (is_asked(1))
+    if (n_.is_asked(1))
       n_.finish(n_.apply(OpKind::Concat, {stacked(parts_.key), stacked(parts_.value)},
                          {{"axis", std::int64_t{0}}}),
                 1);
@@ -270,8 +262,8 @@ class GroupQueryAttention : ContribAttention {
     read_scale();
     read_masks();
     n_.finish(build_.merge_heads(build_.build(parts_).output));
-    if (is_asked(1)) n_.finish(parts_.key, 1);
-    if (is_asked(2)) n_.finish(parts_.value, 2);
+    if (n_.is_asked(1)) n_.finish(parts_.key, 1);
+    if (n_.is_asked(2)) n_.finish(parts_.value, 2);
   }
 
  private:
@@ -299,10 +291,15 @@ class GroupQueryAttention : ContribAttention {
   }
 
   void read_operands() {
+    if (n_.has_input(kKey) != n_.has_input(kValue))
+      throw Error("key and value must be given together");
     const std::int64_t key_heads = n_.int_attribute("kv_num_heads", 0);
-    ValueId query = n_.input(kQuery), key = optional(kKey), value = optional(kValue);
+    if (key_heads <= 0 || heads_ % key_heads != 0)
+      throw Error("kv_num_heads must divide num_heads");
+    ValueId query = n_.input(kQuery);
+    ValueId key = n_.optional_input(kKey), value = n_.optional_input(kValue);
     if (key == kNone) {  // all three side by side
-      const Expr size = floor_div(build_.dim(query, 2), heads_ + 2 * key_heads);
+      const Expr size = floor_div(build_.dim(query, 2), Expr(key_heads) * 2 + heads_);
       const Expr width = size * heads_, key_width = size * key_heads;
       key = cut(query, 2, width, key_width);
       value = cut(query, 2, width + key_width, key_width);
@@ -349,11 +346,11 @@ class GroupQueryAttention : ContribAttention {
   }
 
   ValueId with_past(std::size_t input, ValueId x) {
-    if (!is_ragged_) return build_.append(optional(input), x);
+    if (!is_ragged_) return build_.append(n_.optional_input(input), x);
     const ValueId room = n_.apply(
         OpKind::Expand, {n_.scalar("room", 0, x), n_.integers("new_keys", n_.value(x).shape)});
     CacheUpdate update;
-    update.cache = build_.append(optional(input), room);
+    update.cache = build_.append(n_.optional_input(input), room);
     update.update = x;
     update.first = past_lengths();
     return write_rows(n_, update);

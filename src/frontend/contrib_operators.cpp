@@ -28,12 +28,9 @@ void convert_bias_add(NodeImporter& n) {
 /// The first half of x + bias, times the GELU of the second.
 void convert_bias_split_gelu(NodeImporter& n) {
   const ValueId sum = n.apply(Add, {n.input(0), n.input(1)});
-  const Expr whole = n.value(sum).shape.back(), half = floor_div(whole, 2);
-  const ValueId axis = n.integers("axis", {Expr(n.rank(sum) - 1)});
-  const auto part = [&](const Expr& begin, const Expr& end) {
-    return n.apply(Slice, {sum, n.integers("begin", {begin}), n.integers("end", {end}), axis});
-  };
-  const ValueId value = part(0, half), gate = part(half, whole);
+  const Expr whole = n.last_dim(sum), half = floor_div(whole, 2);
+  const std::int64_t axis = n.rank(sum) - 1;
+  const ValueId value = n.slice(sum, axis, 0, half), gate = n.slice(sum, axis, half, whole);
   n.finish(Mul, {value, n.apply(Gelu, {gate})});
 }
 
@@ -56,8 +53,7 @@ void finish_normalization(NodeImporter& n, OpKind kind, ValueId sum, std::vector
                                  {"epsilon", n.float_attribute("epsilon", 1e-12)}};
   scales.insert(scales.begin(), sum);
   n.finish(kind, std::move(scales), attributes);
-  const auto& outputs = n.node().outputs;
-  if (kSum < outputs.size() && !outputs[kSum].empty()) n.finish(sum, kSum);
+  if (n.is_asked(kSum)) n.finish(sum, kSum);
 }
 
 /// How many keys are none of padding; 0 where the model does not say.
@@ -66,7 +62,7 @@ ValueId unpadded_lengths(NodeImporter& n, ValueId ids, std::size_t mask) {
     return n.apply(ReduceSum, {n.input(mask)},
                    {{"axes", std::vector<std::int64_t>{1}}, {"keepdims", std::int64_t{0}}});
   const ValueId zero = n.constant("zero", Tensor::scalar(Precision::i32, 0));
-  return n.apply(Expand, {zero, n.integers("batch", {n.value(ids).shape[0]})});
+  return n.apply(Expand, {zero, n.integers("batch", {n.dim(ids, 0)})});
 }
 
 /// Words, positions and segments, each looked up in a table.
@@ -87,7 +83,7 @@ void convert_embed_layer_normalization(NodeImporter& n) {
     return n.apply(Gather, {n.input(table), indices}, {{"axis", std::int64_t{0}}});
   };
   const ValueId ids = n.input(kIds);
-  const Expr length = n.value(ids).shape.at(1);
+  const Expr length = n.dim(ids, 1);
   const ValueId places =
       n.has_input(kPlaceIds) ? n.input(kPlaceIds) : add_positions(n.graph(), length, 1, 2);
   ValueId sum = n.apply(Add, {rows(kWords, ids), rows(kPlaces, places)});

@@ -17,13 +17,22 @@ std::int64_t NodeImporter::rank(ValueId id) const {
   return static_cast<std::int64_t>(graph_.value(id).shape.size());
 }
 
-void NodeImporter::assume_dim(ValueId x, std::size_t dimension, const Expr& size) {
+Expr NodeImporter::dim(ValueId x, std::size_t dimension) const {
   const Value& value = graph_.value(x);
   if (dimension >= value.shape.size())
     throw Error(fmt::format("'{}' has too few dimensions", value.name));
+  return value.shape[dimension];
+}
+
+Expr NodeImporter::last_dim(ValueId x) const {
+  const std::size_t count = graph_.value(x).shape.size();
+  return dim(x, count == 0 ? 0 : count - 1);
+}
+
+void NodeImporter::assume_dim(ValueId x, std::size_t dimension, const Expr& size) {
   graph_.facts.assume_equal(
-      value.shape[dimension], size,
-      fmt::format("{}: '{}', dimension {}", node_.title(), value.name, dimension));
+      dim(x, dimension), size,
+      fmt::format("{}: '{}', dimension {}", node_.title(), graph_.value(x).name, dimension));
 }
 
 std::vector<std::int64_t> NodeImporter::constant_ints(std::size_t i, std::string_view what) const {
@@ -127,6 +136,15 @@ ValueId NodeImporter::cast(ValueId x, Precision to) {
 
 ValueId NodeImporter::constant(std::string_view hint, Tensor tensor) {
   return graph_.add_constant(fmt::format("{}.{}", node_.name, hint), std::move(tensor));
+}
+
+ValueId NodeImporter::slice(ValueId x, std::int64_t axis, const Expr& begin, const Expr& end) {
+  return apply(OpKind::Slice, {x, integers("begin", {begin}), integers("end", {end}),
+                               integers("axis", {Expr(axis)})});
+}
+
+ValueId NodeImporter::reshape(ValueId x, const Shape& shape) {
+  return apply(OpKind::Reshape, {x, integers("shape", shape)}, {{"allowzero", std::int64_t{1}}});
 }
 
 ValueId NodeImporter::integers(std::string_view hint, const std::vector<Expr>& elements) {

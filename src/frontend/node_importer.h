@@ -32,8 +32,12 @@ class NodeImporter {
   const std::vector<ValueId>& inputs() const { return inputs_; }
   bool has_input(std::size_t i) const { return i < inputs_.size() && inputs_[i] != kNone; }
   ValueId input(std::size_t i) const;  ///< throws if it is not given
+  ValueId optional_input(std::size_t i) const { return has_input(i) ? inputs_[i] : kNone; }
   const Value& value(ValueId id) const { return graph_.value(id); }
   std::int64_t rank(ValueId id) const;
+  /// Both throw where the value has no such dimension.
+  Expr dim(ValueId x, std::size_t dimension) const;
+  Expr last_dim(ValueId x) const;
   /// The elements of an integer operand that is known now; throws where it is not.
   std::vector<std::int64_t> constant_ints(std::size_t i, std::string_view what) const;
 
@@ -72,6 +76,10 @@ class NodeImporter {
   ValueId apply(OpKind op, std::vector<ValueId> inputs, Attributes attributes = {}) {
     return emit(op, info(op).text, std::move(inputs), std::move(attributes));
   }
+  /// Elements [begin, end) of a dimension.
+  ValueId slice(ValueId x, std::int64_t axis, const Expr& begin, const Expr& end);
+  /// A 0 in the shape is one.
+  ValueId reshape(ValueId x, const Shape& shape);
   /// The value with another precision; itself, if it has that.
   ValueId cast(ValueId x, Precision to);
   /// A tensor made here, of one dimension, whose elements may depend on symbols.
@@ -80,6 +88,10 @@ class NodeImporter {
   /// A constant with the precision of `like` that broadcasts.
   ValueId scalar(std::string_view hint, double number, ValueId like);
 
+  /// Whether the model names this result.
+  bool is_asked(std::size_t output) const {
+    return output < node_.outputs.size() && !node_.outputs[output].empty();
+  }
   /// The node itself: bears the name, gives the first `output_count` results. Others that the node
   /// names are not computed; it is an error to read them.
   void finish(OpKind op, std::vector<ValueId> inputs, Attributes attributes = {},

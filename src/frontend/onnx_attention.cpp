@@ -30,12 +30,6 @@ class OnnxAttention {
   }
 
  private:
-  ValueId optional(std::size_t i) const { return n_.has_input(i) ? n_.input(i) : kNone; }
-
-  bool is_asked(std::size_t output) const {
-    return output < n_.node().outputs.size() && !n_.node().outputs[output].empty();
-  }
-
   void read_operands() {
     is_flat_ = n_.rank(n_.input(kQuery)) == 3;
     const std::int64_t heads = n_.int_attribute("q_num_heads", 0);
@@ -50,8 +44,8 @@ class OnnxAttention {
     if (n_.has_input(kPastKey) != n_.has_input(kPastValue))
       throw Error("past_key and past_value must be given together");
     parts_.query = by_heads(kQuery, heads);
-    parts_.key = build_.append(optional(kPastKey), by_heads(kKey, key_heads));
-    parts_.value = build_.append(optional(kPastValue), by_heads(kValue, key_heads));
+    parts_.key = build_.append(n_.optional_input(kPastKey), by_heads(kKey, key_heads));
+    parts_.value = build_.append(n_.optional_input(kPastValue), by_heads(kValue, key_heads));
     queries_ = build_.dim(parts_.query, 2);
     keys_ = build_.dim(parts_.key, 2);
     parts_.softcap = n_.float_attribute("softcap", 0);
@@ -117,14 +111,14 @@ class OnnxAttention {
   }
 
   void finish_if_asked(std::size_t output, ValueId value) {
-    if (!is_asked(output)) return;
+    if (!n_.is_asked(output)) return;
     const bool is_operand = value == n_.input(kKey) || value == n_.input(kValue);
     n_.finish(is_operand ? n_.emit(OpKind::Identity, "present", {value}) : value, output);
   }
 
   void finish_scores(const AttentionResults& r) {
     const std::int64_t mode = n_.int_attribute("qk_matmul_output_mode", 0);
-    if (!is_asked(kScores)) return;
+    if (!n_.is_asked(kScores)) return;
     switch (mode) {
       case 0: return n_.finish(r.scores, kScores);
       case 1: return n_.finish(r.capped, kScores);

@@ -30,10 +30,12 @@ constexpr std::string_view kNameless = "0123456789";
 bool is_nameless(char c) { return kNameless.find(c) != std::string_view::npos; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-void check_labels(const std::string& labels) {
-  for (const char c : labels) {
-    if (!is_letter(c) && !is_nameless(c)) throw Error("only letters are supported");
-  }
+/// Letters and at most one ellipsis, as the model has them.
+void check_labels(std::string labels) {
+  const std::size_t place = labels.find(kEllipsis);
+  if (place != std::string::npos) labels.erase(place, kEllipsis.size());
+  if (!std::all_of(labels.begin(), labels.end(), is_letter))
+    throw Error("only letters are supported");
 }
 
 /// The parts of `of` that hold for the predicate, in their order.
@@ -71,12 +73,14 @@ Equation parse_equation(std::string text, const std::vector<std::size_t>& ranks)
   std::string nameless;
   for (std::size_t i = 0; i < ranks.size(); ++i) {
     std::string& labels = equation.operands[i];
+    check_labels(labels);
     labels = without_ellipsis(labels, ranks[i]);
     const std::string own = choose(labels, is_nameless);
     if (own.size() > nameless.size()) nameless = own;
   }
   if (arrow != std::string::npos) {
     equation.result = text.substr(arrow + 2);
+    check_labels(equation.result);
     const std::size_t place = equation.result.find(kEllipsis);
     if (place != std::string::npos) equation.result.replace(place, kEllipsis.size(), nameless);
   } else {  // what the ellipses stand for, and the labels that occur once, in alphabetical order
@@ -93,14 +97,12 @@ Equation parse_equation(std::string text, const std::vector<std::size_t>& ranks)
 class Einsum {
  public:
   Einsum(NodeImporter& n, Equation equation) : n_(n), result_(std::move(equation.result)) {
-    check_labels(result_);
     for (const char c : result_) {
       if (std::count(result_.begin(), result_.end(), c) != 1)
         throw Error(fmt::format("'{}' occurs twice in the result", c));
     }
     for (std::size_t i = 0; i < n.input_count(); ++i) {
       operands_.push_back({n.input(i), equation.operands[i]});
-      check_labels(operands_[i].labels);
       if (n.rank(operands_[i].value) != static_cast<std::int64_t>(operands_[i].labels.size())) {
         throw Error(fmt::format("operand {} has another number of dimensions", i));
       }
@@ -131,6 +133,7 @@ class Einsum {
     for (std::size_t first = 0; first < x.labels.size(); ++first) {
       const std::size_t again = x.labels.find(x.labels[first], first + 1);
       if (again == std::string::npos) continue;
+      n_.assume_dim(x.value, again, n_.dim(x.value, first));
       const Shape& shape = n_.value(x.value).shape;
       const Expr row_count = shape[first], column_count = shape[again];
       const std::size_t rank = shape.size();

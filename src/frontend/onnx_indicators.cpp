@@ -14,10 +14,18 @@ void convert_eye_like(NodeImporter& n) {
   const Precision to = n.has_attribute("dtype") ? precision_from_onnx(n.int_attribute("dtype", 0))
                                                 : n.value(x).precision;
   const ValueId diagonal = n.integers("diagonal", {Expr(n.int_attribute("k", 0))});
-  const Shape& shape = n.value(x).shape;
   const ValueId is_one =
-      add_comparison_of_positions(n.graph(), OpKind::Equal, shape[0], shape[1], diagonal);
+      add_comparison_of_positions(n.graph(), OpKind::Equal, n.dim(x, 0), n.dim(x, 1), diagonal);
   n.finish(OpKind::Cast, {is_one}, {{"to", std::string(to_string(to))}});
+}
+
+std::int64_t depth_of(const NodeImporter& n) {
+  const Value& value = n.value(n.input(1));
+  const std::vector<std::int64_t> numbers = value.constant && value.constant->size() == 1
+                                                ? std::vector{value.constant->int_at(0)}
+                                                : n.constant_ints(1, "the depth");
+  if (numbers.size() != 1 || numbers[0] < 0) throw Error("the depth must be one number from 0 on");
+  return numbers[0];
 }
 
 /// Indices count from the end where they are negative; what is out of range is off everywhere.
@@ -25,10 +33,7 @@ void convert_one_hot(NodeImporter& n) {
   const std::int64_t rank = n.rank(n.input(0)) + 1;
   const std::int64_t axis = n.axis_attribute(-1, rank);
   const auto dimension = static_cast<std::size_t>(axis);
-  const Value& depth_value = n.value(n.input(1));
-  const std::int64_t depth = depth_value.constant && depth_value.constant->size() == 1
-                                 ? depth_value.constant->int_at(0)
-                                 : n.constant_ints(1, "the depth").at(0);
+  const std::int64_t depth = depth_of(n);
   const ValueId indices = n.apply(OpKind::Unsqueeze, {n.cast(n.input(0), Precision::i64)},
                                   {{"axes", std::vector<std::int64_t>{axis}}});
   const ValueId wrapped =

@@ -179,11 +179,9 @@ void convert_space_to_depth(NodeImporter& n) {
   const Shape split = {shape[0], shape[1], rows, Expr(block), columns, Expr(block)};
   const std::vector<std::int64_t> perm = mode == "DCR" ? std::vector<std::int64_t>{0, 3, 5, 1, 2, 4}
                                                        : std::vector<std::int64_t>{0, 1, 3, 5, 2, 4};
-  const Attributes as_stated = {{"allowzero", std::int64_t{1}}};
-  const ValueId blocks = n.apply(OpKind::Reshape, {x, n.integers("blocks", split)}, as_stated);
-  const ValueId turned = n.apply(OpKind::Transpose, {blocks}, {{"perm", perm}});
+  const ValueId turned = n.apply(OpKind::Transpose, {n.reshape(x, split)}, {{"perm", perm}});
   const Shape result = {shape[0], shape[1] * block * block, rows, columns};
-  n.finish(OpKind::Reshape, {turned, n.integers("depth", result)}, as_stated);
+  n.finish(n.reshape(turned, result));
 }
 
 /// Before opset 13, Softmax was over all dimensions from `axis` on (1 by default), as if flattened.
@@ -254,7 +252,7 @@ void convert_row_normalization(NodeImporter& n) {
   n.finish(op_from_name(n.node().op).value_or(OpKind::RMSNormalization), n.inputs(),
            {{"axis", n.axis_attribute(-1, n.rank(n.input(0)))},
             {"epsilon", n.float_attribute("epsilon", 1e-5)}});
-  finish_moments(n);
+  if (n.node().op == "LayerNormalization") finish_moments(n);
 }
 
 void convert_batch_normalization(NodeImporter& n) {

@@ -26,29 +26,29 @@ Range range_of(Precision precision) {
 
 /// Where numbers of scale and zero point belong.
 struct Granularity {
-  std::int64_t rank;  ///< of x
-  std::int64_t axis;
+  std::int64_t rank;   ///< of x
+  std::int64_t axis;   ///< as given: where one number is for all, it need not exist
   std::int64_t block;  ///< 0: a number for all, or for each element along the axis
 };
 
 Granularity granularity_of(NodeImporter& n) {
-  const std::int64_t rank = n.rank(n.input(0));
-  const std::int64_t axis = n.int_attribute("axis", 1);
-  return {rank, axis < 0 ? axis + rank : axis, n.int_attribute("block_size", 0)};
+  return {n.rank(n.input(0)), n.int_attribute("axis", 1), n.int_attribute("block_size", 0)};
 }
 
 /// So that the numbers broadcast to x.
 ValueId spread(NodeImporter& n, ValueId numbers, const Granularity& g) {
   const std::int64_t rank = n.rank(numbers);
+  const auto axis = [&] { return NodeImporter::canonical_axes({g.axis}, g.rank).front(); };
   if (g.block > 0)
-    return n.apply(OpKind::Repeat, {numbers}, {{"axis", g.axis}, {"times", g.block}});
+    return n.apply(OpKind::Repeat, {numbers}, {{"axis", axis()}, {"times", g.block}});
   if (rank == 0) return numbers;
   if (rank > 1) throw Error("a scale of several dimensions needs a block_size");
   if (n.value(numbers).shape[0] == Expr(1))
     return n.apply(OpKind::Squeeze, {numbers}, {{"axes", std::vector<std::int64_t>{0}}});
+  const std::int64_t own = axis();
   std::vector<std::int64_t> others;
   for (std::int64_t d = 0; d < g.rank; ++d)
-    if (d != g.axis) others.push_back(d);
+    if (d != own) others.push_back(d);
   return n.apply(OpKind::Unsqueeze, {numbers}, {{"axes", others}});
 }
 

@@ -66,12 +66,15 @@ void convert_log_sum_exp(NodeImporter& n) {
 }
 
 /// The largest of what is ordered the other way round: -x, or -1 - x for integers, where the lowest
-/// has no negative.
+/// has no negative; signed ones, since others have no -1.
 void convert_arg_min(NodeImporter& n) {
   const ValueId x = n.input(0);
+  const auto behind_minus_one = [&](ValueId integers) {
+    return n.apply(Sub, {n.scalar("minus_one", -1, integers), integers});
+  };
   const ValueId reversed = is_float(n.value(x).precision)
                                ? n.apply(Neg, {x})
-                               : n.apply(Sub, {n.scalar("minus_one", -1, x), x});
+                               : behind_minus_one(n.cast(x, Precision::i64));
   n.finish(ArgMax, {reversed},
            {{"axis", n.axis_attribute(0, n.rank(x))},
             {"keepdims", n.int_attribute("keepdims", 1)},

@@ -24,7 +24,7 @@ const std::vector<Operator>& operators();
 /// nullptr for an operator that is not known.
 const Operator* find_operator(std::string_view domain, std::string_view name);
 
-// The parts of the table, each in the file of its name.
+// The parts of the table, each in the file of its family.
 std::vector<Operator> activation_operators();
 std::vector<Operator> attention_operators();
 std::vector<Operator> cache_operators();

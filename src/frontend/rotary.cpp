@@ -12,12 +12,9 @@ namespace {
 
 using Axes = std::vector<std::int64_t>;
 
-const Expr& last_dim(NodeImporter& n, ValueId x) { return n.value(x).shape.back(); }
-
 /// Elements [begin, end) of the last dimension.
 ValueId cut(NodeImporter& n, ValueId x, const Expr& begin, const Expr& end) {
-  return n.apply(OpKind::Slice, {x, n.integers("begin", {begin}), n.integers("end", {end}),
-                                 n.integers("axis", {Expr(n.rank(x) - 1)})});
+  return n.slice(x, n.rank(x) - 1, begin, end);
 }
 
 ValueId join(NodeImporter& n, std::vector<ValueId> parts) {
@@ -25,14 +22,9 @@ ValueId join(NodeImporter& n, std::vector<ValueId> parts) {
   return n.apply(OpKind::Concat, std::move(parts), {{"axis", axis}});
 }
 
-ValueId reshape(NodeImporter& n, ValueId x, const Shape& shape) {
-  return n.apply(OpKind::Reshape, {x, n.integers("shape", shape)},
-                 {{"allowzero", std::int64_t{1}}});
-}
-
 /// (a, b) -> (-b, a) for the two halves of the last dimension.
 ValueId turn_halves(NodeImporter& n, ValueId x) {
-  const Expr size = last_dim(n, x), half = floor_div(size, 2);
+  const Expr size = n.last_dim(x), half = floor_div(size, 2);
   const ValueId behind = cut(n, x, half, size), front = cut(n, x, 0, half);
   return join(n, {n.apply(OpKind::Neg, {behind}), front});
 }
@@ -42,7 +34,7 @@ ValueId turn_neighbours(NodeImporter& n, ValueId x) {
   Shape pairs = shape;
   pairs.back() = floor_div(shape.back(), 2);
   pairs.push_back(2);
-  return reshape(n, turn_halves(n, reshape(n, x, pairs)), shape);
+  return n.reshape(turn_halves(n, n.reshape(x, pairs)), shape);
 }
 
 /// An element for each pair -> one for each element.
@@ -51,14 +43,14 @@ ValueId for_both(NodeImporter& n, ValueId x, bool interleaved) {
   Shape shape = n.value(x).shape;
   const ValueId column = n.apply(OpKind::Unsqueeze, {x}, {{"axes", Axes{n.rank(x)}}});
   shape.back() *= 2;
-  return reshape(n, join(n, {column, column}), shape);
+  return n.reshape(join(n, {column, column}), shape);
 }
 
 }  // namespace
 
 ValueId rotate_pairs(NodeImporter& n, ValueId x, ValueId cos, ValueId sin, bool interleaved,
                      const Expr& size) {
-  const Expr whole = last_dim(n, x);
+  const Expr whole = n.last_dim(x);
   const ValueId moving = size == whole ? x : cut(n, x, 0, size);
   const ValueId turned = interleaved ? turn_neighbours(n, moving) : turn_halves(n, moving);
   const ValueId result =
@@ -89,17 +81,16 @@ void finish_rotation(NodeImporter& n, ValueId cos, ValueId sin, std::int64_t hea
   if (n.rank(x) != 3) throw Error("the input must have 3 or 4 dimensions");
   if (heads <= 0) throw Error("attribute 'num_heads' is missing");
   const Shape shape = n.value(x).shape;
-  const ValueId split =
-      reshape(n, x, {shape[0], shape[1], Expr(heads), floor_div(shape[2], heads)});
+  const ValueId split = n.reshape(x, {shape[0], shape[1], Expr(heads), floor_div(shape[2], heads)});
   const ValueId result =
       rotate_pairs(n, split, each_head(cos, 2), each_head(sin, 2), interleaved, size);
-  n.finish(reshape(n, result, shape));
+  n.finish(n.reshape(result, shape));
 }
 
 /// How many elements of a head rotate; both caches have half as many columns.
 Expr rotated_size(NodeImporter& n, ValueId cos, ValueId sin) {
   const std::int64_t stated = n.int_attribute("rotary_embedding_dim", 0);
-  const Expr size = stated != 0 ? Expr(stated) : last_dim(n, cos) * 2;
+  const Expr size = stated != 0 ? Expr(stated) : n.last_dim(cos) * 2;
   for (const ValueId cache : {cos, sin})
     n.assume_dim(cache, static_cast<std::size_t>(n.rank(cache) - 1), floor_div(size, 2));
   return size;
@@ -123,7 +114,7 @@ void convert_contrib_rotary_embedding(NodeImporter& n) {
   const Expr size = rotated_size(n, cos, sin);
   ValueId positions = n.input(1);
   if (n.rank(positions) == 1) {
-    const Expr length = n.value(x).shape[n.rank(x) == 4 ? 2 : 1];
+    const Expr length = n.dim(x, n.rank(x) == 4 ? 2 : 1);
     const auto integer = [&](const Expr& e) {
       return add_known_integers(n.graph(), "", Precision::i64, {e}, true);
     };
@@ -133,7 +124,7 @@ void convert_contrib_rotary_embedding(NodeImporter& n) {
   }
   std::int64_t heads = n.int_attribute("num_heads", 0);
   if (heads == 0 && n.rank(x) == 3) {
-    const auto count = floor_div(n.value(x).shape[2], size).as_constant();
+    const auto count = floor_div(n.dim(x, 2), size).as_constant();
     if (!count) throw Error("without 'num_heads' the size of the caches must be known");
     heads = *count;
   }

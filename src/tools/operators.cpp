@@ -11,8 +11,9 @@ namespace {
 
 constexpr std::string_view kHead = R"(# ONNX operators
 
-What `load_onnx` reads, written by `burin operators`. Operator sets from 11 on are read; an operator or an attribute
-that is not is an error that names it.
+What `load_onnx` reads, written by `burin operators`. Operator sets from 11 on are read, and older ones of the few
+operators that have not changed since; an operator, an operator set or an attribute that is not read is an error that
+names it.
 
 *Known* are the operands (counted from 0) that must be constants or follow from the shapes of the model's inputs: shapes
 of tensors depend on them. Attentions, normalisations and activations that the graph has no operation for are decomposed

@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 #include <fstream>
+#include <limits>
 
 #include <gtest/gtest.h>
 
@@ -110,6 +111,98 @@ TEST(OnnxErrors, AttentionsThatHaveNoDecomposition) {
   OnnxBuilder smooth = make("GroupQueryAttention", rows, {"q", "q", "q", "", "", "i", "i"});
   set_int(*smooth.graph().mutable_node(0), "smooth_softmax", 1);
   expect_error(smooth, {"the_GroupQueryAttention", "smooth_softmax"});
+}
+
+TEST(OnnxErrors, OperandsOfTooFewDimensions) {
+  using Dims = std::vector<OnnxBuilder::Dim>;
+  const auto make = [](const std::string& op, const std::vector<Dims>& dims,
+                       const std::vector<std::string>& inputs, bool of_onnx = false) {
+    OnnxBuilder model(23);
+    for (std::size_t i = 0; i < dims.size(); ++i)
+      model.input(std::string(1, static_cast<char>('a' + i)), dims[i]);
+    model.input("i", {"batch", 4}, Proto::INT64).output("y");
+    onnx::NodeProto& node = model.node(op, inputs, {"y"});
+    if (!of_onnx) node.set_domain("com.microsoft");
+    import_contrib(model);
+    if (op.ends_with("Attention")) set_int(node, "num_heads", 4);
+    if (op == "GroupQueryAttention") set_int(node, "kv_num_heads", 2);
+    return model;
+  };
+  const Dims rows = {"batch", 4, 32}, heads = {"batch", 4, 4, 8};
+  const auto expect = [](const OnnxBuilder& model, const std::string& op, const char* value) {
+    expect_error(model, {"'the_" + op + "'", value, "dimensions"});
+  };
+  expect(make("MultiHeadAttention", {{32}, rows}, {"a", "b", "b"}), "MultiHeadAttention", "'a'");
+  expect(make("MultiHeadAttention", {rows, {32}}, {"a", "a", "b"}), "MultiHeadAttention", "'b'");
+  expect(make("MultiHeadAttention", {rows, heads, {32}}, {"a", "b", "c"}), "MultiHeadAttention",
+         "'c'");
+  expect(make("Attention", {rows, {32}}, {"a", "b"}), "Attention", "'b'");
+  expect(make("GroupQueryAttention", {{32}}, {"a", "", "", "", "", "i", "i"}),
+         "GroupQueryAttention", "'a'");
+  expect(make("GroupQueryAttention", {rows, {32}}, {"a", "a", "a", "b", "b", "i", "i"}),
+         "GroupQueryAttention", "'b'");
+  expect(make("RotaryEmbedding", {rows, {}}, {"a", "b", "b"}, true), "RotaryEmbedding", "'b'");
+  expect(make("RotaryEmbedding", {{}, {8, 4}}, {"a", "i", "b", "b"}), "RotaryEmbedding", "");
+  expect(make("BiasSplitGelu", {{}, {}}, {"a", "b"}), "BiasSplitGelu", "");
+  OnnxBuilder one_position = make("RotaryEmbedding", {{}, {8, 4}}, {"a", "p", "b", "b"});
+  one_position.input("p", {1}, Proto::INT64);
+  expect(one_position, "RotaryEmbedding", "'a'");
+  OnnxBuilder embedding =
+      make("EmbedLayerNormalization", {{9, 8}, {8}}, {"p", "", "a", "a", "", "b", "b"});
+  embedding.input("p", {"batch"}, Proto::INT64);
+  expect(embedding, "EmbedLayerNormalization", "'p'");
+}
+
+TEST(OnnxErrors, HeadsOfGroupQueryAttention) {
+  const auto make = [](std::int64_t heads, std::int64_t key_heads, const std::string& value) {
+    OnnxBuilder model(23);
+    model.input("q", {"batch", 4, 48}).input("i", {"batch"}, Proto::INT32).output("y");
+    onnx::NodeProto& node = model.node(
+        "GroupQueryAttention", {"q", value.empty() ? "" : "q", "", "", "", "i", "i"}, {"y"});
+    node.set_domain("com.microsoft");
+    import_contrib(model);
+    set_int(node, "num_heads", heads);
+    set_int(node, "kv_num_heads", key_heads);
+    return model;
+  };
+  const std::string node = "'the_GroupQueryAttention'";
+  EXPECT_EQ(error_of([&] { make(4, 4, "").load(); }), "");
+  expect_error(make(4, 2, "q"), {node, "key and value must be given together"});
+  const std::int64_t huge = std::numeric_limits<std::int64_t>::max();
+  for (const std::int64_t key_heads : {std::int64_t{0}, std::int64_t{-2}, std::int64_t{3}, huge})
+    expect_error(make(4, key_heads, ""), {node, "kv_num_heads must divide num_heads"});
+  expect_error(make(huge, huge, ""), {node, "overflows"});
+}
+
+TEST(OnnxErrors, HeadsOfAnAttention) {
+  const auto make = [](const std::vector<OnnxBuilder::Dim>& key) {
+    OnnxBuilder model(23);
+    model.input("q", {"batch", 4, 5, 8}).input("k", key).output("y");
+    model.node("Attention", {"q", "k", "k"}, {"y"});
+    return model;
+  };
+  EXPECT_EQ(error_of([&] { make({"batch", 2, 5, 8}).load(); }), "");
+  expect_error(make({"batch", 0, 5, 8}), {"'the_Attention' (Attention)", "heads of 'k'"});
+  expect_error(make({"batch", 3, 5, 8}), {"'the_Attention' (Attention)", "heads of 'k'"});
+  const Graph graph = make({"batch", "heads", 5, 8}).load();
+  const auto run = [&](std::int64_t heads) {
+    return error_of([&] {
+      interpret(graph, {Tensor::zeros(Precision::f32, {1, 4, 5, 8}),
+                        Tensor::zeros(Precision::f32, {1, heads, 5, 8})});
+    });
+  };
+  EXPECT_EQ(run(2), "");
+  expect_error(run(0), {"the_Attention", "heads of 'k'"});
+  expect_error(run(3), {"the_Attention", "heads of 'k'"});
+}
+
+TEST(OnnxErrors, DepthsThatAreNoSize) {
+  for (const std::vector<std::int64_t>& depth : {std::vector<std::int64_t>{}, {3, 4}, {-1}}) {
+    OnnxBuilder model(17);
+    model.input("x", {"n"}, Proto::INT64).ints("depth", depth).floats("pair", {2}, {0, 1});
+    model.output("y").node("OneHot", {"x", "depth", "pair"}, {"y"});
+    expect_error(model, {"'the_OneHot' (OneHot)", "depth"});
+  }
 }
 
 TEST(OnnxErrors, UnknownOperators) {
@@ -255,6 +348,26 @@ TEST(OnnxErrors, AxesThatAreNotConstant) {
   expect_error(model, {"'the_ReduceSum' (ReduceSum)", "'axes'", "constant"});
 }
 
+TEST(OnnxErrors, AxesOfAScale) {
+  const auto make = [](std::int64_t axis, std::int64_t scales, std::int64_t block) {
+    OnnxBuilder model(21);
+    model.input("x", {3, 3}).output("y");
+    const std::vector<float> ones(static_cast<std::size_t>(scales), 1);
+    model.floats("scale", block == 0 ? std::vector{scales} : std::vector{scales, scales}, ones);
+    onnx::NodeProto& node = model.node("QuantizeLinear", {"x", "scale"}, {"y"});
+    set_int(node, "axis", axis);
+    set_int(node, "block_size", block);
+    return model;
+  };
+  const std::string node = "'the_QuantizeLinear' (QuantizeLinear)";
+  EXPECT_EQ(error_of([&] { make(-2, 3, 0).load(); }), "");
+  EXPECT_EQ(error_of([&] { make(7, 1, 0).load(); }), "") << "one number has no axis";
+  for (const std::int64_t axis : {2, -3}) {
+    expect_error(make(axis, 3, 0), {node, "axis " + std::to_string(axis)});
+    expect_error(make(axis, 1, 3), {node, "axis " + std::to_string(axis)});
+  }
+}
+
 TEST(OnnxErrors, SqueezeOfWhateverIsOne) {
   OnnxBuilder model = small_model();
   model.node("Squeeze", {"x"}, {"y"});
@@ -267,6 +380,14 @@ TEST(OnnxErrors, ResultsThatAreNotComputed) {
   set_ints(model.node("MaxPool", {"x"}, {"z", "places"}), "kernel_shape", {2, 2});
   model.node("Neg", {"places"}, {"y"});
   expect_error(model, {"'the_Neg' (Neg)", "'places'"});
+}
+
+TEST(OnnxErrors, MomentsOfRootMeanSquares) {
+  OnnxBuilder model = small_model();
+  model.floats("scale", {3}, {1, 1, 1});
+  model.node("SimplifiedLayerNormalization", {"x", "scale"}, {"z", "inverse"});
+  model.node("Neg", {"inverse"}, {"y"});
+  expect_error(model, {"'the_Neg' (Neg)", "'inverse'"});
 }
 
 TEST(OnnxErrors, MissingInputs) {
@@ -295,12 +416,19 @@ TEST(OnnxErrors, InputsWithoutRank) {
 }
 
 TEST(OnnxErrors, Einsum) {
-  for (const char* equation :
-       {"ij->ii", "i?->i", "...ijkl->...", "ij->k", "ijk->ij", "ij,jk->ik"}) {
+  for (const char* equation : {"ij->ii", "i?->i", "...ijkl->...", "ij->k", "ijk->ij", "ij,jk->ik",
+                               "i9->i9", "...9->...9", "......->"}) {
     OnnxBuilder model = small_model();
     set_string(model.node("Einsum", {"x"}, {"y"}), "equation", equation);
     expect_error(model, {"'the_Einsum' (Einsum)", equation});
   }
+}
+
+TEST(OnnxErrors, DiagonalOfWhatIsNoSquare) {
+  OnnxBuilder model(17);
+  model.input("x", {2, 3}).output("y");
+  set_string(model.node("Einsum", {"x"}, {"y"}), "equation", "ii->i");
+  expect_error(model, {"'the_Einsum' (Einsum)", "ii->i", "'x', dimension 1"});
 }
 
 TEST(OnnxErrors, TensorFiles) {

@@ -260,6 +260,16 @@ TEST(OnnxForms, LayerNormalizationWithUnusedOutputs) {
   expect_tensor(run(model, {Tensor::from_f32({1, 2}, {1, 3})})[0], {1, 2}, {-1, 1});
 }
 
+TEST(OnnxForms, ArgMinOfIntegers) {
+  for (const int type : {Proto::UINT8, Proto::INT8, Proto::INT64}) {
+    OnnxBuilder model(13);
+    model.input("x", {4}, type).output("y").node("ArgMin", {"x"}, {"y"});
+    Tensor x = Tensor::zeros(model.load().value(model.load().inputs[0]).precision, {4});
+    for (const auto& [i, value] : {std::pair{0, 7}, {1, 100}, {2, 0}, {3, 5}}) x.set_int(i, value);
+    expect_tensor(run(model, {x})[0], {1}, {2});
+  }
+}
+
 TEST(OnnxForms, GroupNormalizationByGroupAndByChannel) {
   for (const int opset : {18, 21}) {
     OnnxBuilder model =
