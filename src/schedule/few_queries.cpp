@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "schedule/body_queries.h"
 #include "schedule/schedule.h"
 
 namespace burin {
@@ -26,10 +27,6 @@ constexpr std::int64_t kKeyBlock = 256;
 constexpr std::int64_t kWiderOfFewRows = 2;
 /// Rows of a product that share its vectors.
 constexpr std::int64_t kRows = 4;
-
-bool has(const std::vector<AxisId>& axes, AxisId a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); }
-
-bool is_product(OpKind op) { return op == OpKind::Brgemm || op == OpKind::MatMul; }
 
 class FewQueries {
  public:

@@ -8,6 +8,7 @@
 
 #include "burin/error.h"
 #include "graph/pieces.h"
+#include "schedule/body_queries.h"
 #include "schedule/merged_axes.h"
 
 namespace burin {
@@ -80,8 +81,6 @@ ProductTile product_tile_for(std::int64_t columns, const TargetInfo& target) {
   const ProductTile usual = product_tile(target);
   return padded(wide) < padded(usual) ? wide : usual;
 }
-
-bool is_product(OpKind op) { return op == OpKind::Brgemm || op == OpKind::MatMul; }
 
 class Scheduler {
  public:
@@ -307,8 +306,6 @@ class Scheduler {
     return shape.empty() ? Expr(1) : shape.back();
   }
 
-  static bool has(const std::vector<AxisId>& axes, AxisId a) { return std::find(axes.begin(), axes.end(), a) != axes.end(); }
-
   /// Rows that are left over are one tile where they are all that the product's time goes to.
   std::vector<std::int64_t> product_rows(std::int64_t rows) const {
     if (!is_weight_product()) return descending({rows, rows / 2, 1});
@@ -446,6 +443,8 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (brgemm_executor) out.emplace_back("products", "executor");
   if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());
   if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
+  if (rows_ahead > 0) out.emplace_back("rows_ahead", fmt::format("{}", rows_ahead));
+  if (elements_ahead > 0) out.emplace_back("elements_ahead", fmt::format("{}", elements_ahead));
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());

@@ -421,6 +421,10 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     if (!size || *size % 2 != 0) return false;
     if (pieces_.empty()) pieces_ = random_.chance(0.5) ? "halves" : "interleaved";
     whole_.insert(rank_ - 1);
+    if (pieces_ == "interleaved") {  // a Reshape of all dimensions
+      if (!one_at_call_.empty()) return false;
+      for (std::size_t d = 0; d < rank_; ++d) whole_.insert(d);
+    }
     const auto axis = static_cast<std::int64_t>(item.full.size()) - 1;
     const auto [first, second] = halves(item.value.id, axis, *size);
     Known a = item.value, b = item.value;
