@@ -19,11 +19,6 @@ namespace {
 
 constexpr std::int64_t kChannel = 1;
 
-ValueId reshape(Graph& graph, ValueId x, const Shape& to) {
-  return graph.add_op(OpKind::Reshape, "", {x, add_known_integers(graph, "", Precision::i64, to, false)},
-                      {{"allowzero", std::int64_t{1}}});
-}
-
 /// [C] as it meets [N, C, ...].
 ValueId per_channel(Graph& graph, ValueId parameter, std::size_t rank) {
   std::vector<std::int64_t> axes;
@@ -40,8 +35,8 @@ ValueId standardize_groups(Graph& graph, const Node& node) {
   Shape grouped = shape;
   grouped[kChannel] = graph.facts.simplify(floor_div(shape[kChannel], groups));
   grouped.insert(grouped.begin() + kChannel, groups);
-  const ValueId view = reshape(graph, x, grouped);
-  return reshape(graph, standardize(graph, view, axes_from(graph, view, kChannel + 1), epsilon), shape);
+  const ValueId view = add_reshape(graph, x, grouped);
+  return add_reshape(graph, standardize(graph, view, axes_from(graph, view, kChannel + 1), epsilon), shape);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "burin/error.h"
 #include "frontend/operators.h"
 #include "graph/positions.h"
+#include "graph/shape_math.h"
 
 namespace burin::frontend {
 namespace {
@@ -175,12 +176,6 @@ class Einsum {
   Shape dims(const Labelled& x, const std::string& labels) const {
     Shape result;
     for (const char c : labels) result.push_back(n_.value(x.value).shape[x.labels.find(c)]);
-    return result;
-  }
-
-  static Expr product(const Shape& dims) {
-    Expr result = 1;
-    for (const Expr& dim : dims) result *= dim;
     return result;
   }
 

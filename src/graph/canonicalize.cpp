@@ -158,6 +158,13 @@ ValueId add_known_integers(Graph& graph, const std::string& name, Precision prec
   return graph.add_value(std::move(value));
 }
 
+ValueId add_reshape(Graph& graph, ValueId x, const Shape& to,
+                    const std::optional<std::string>& name) {
+  const auto part = [&](const char* suffix) { return name ? *name + suffix : std::string(); };
+  const ValueId shape = add_known_integers(graph, part(".shape"), Precision::i64, to, false);
+  return graph.add_op(OpKind::Reshape, part(".reshape"), {x, shape}, {{"allowzero", std::int64_t{1}}});
+}
+
 const Node* producer(const Graph& graph, ValueId id) {
   if (id == kNone || graph.value(id).producer == kNone) return nullptr;
   return &graph.node(graph.value(id).producer);

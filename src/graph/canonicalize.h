@@ -113,6 +113,9 @@ std::optional<Dims> constant_dims(const Shape& shape);
 /// A value of small integers that are known: a constant if they all are numbers.
 ValueId add_known_integers(Graph& graph, const std::string& name, Precision precision,
                            const std::vector<Expr>& elements, bool is_scalar);
+/// The same elements in these dimensions, which may be 0. With a name they are name.reshape and name.shape.
+ValueId add_reshape(Graph& graph, ValueId x, const Shape& to,
+                    const std::optional<std::string>& name = {});
 /// Whether the shape operand of a Reshape or Expand says the result's shape without a look at %x.
 bool states_whole_shape(const Graph& graph, const Node& node);
 /// The node that makes `id`; nullptr for inputs and constants.

@@ -186,12 +186,9 @@ class Separation {
     return !from.empty() && axis + 1 == to.size() && equal(from.back(), to.back());
   }
 
-  ValueId reshape(ValueId x, const Shape& to) {
-    return to_.add_op(OpKind::Reshape, "", {x, add_known_integers(to_, "", Precision::i64, to, false)}, {{"allowzero", std::int64_t{1}}});
-  }
   ValueId reshape_in_front(ValueId x, Shape to) {
     to.back() = shape(x).back();
-    return reshape(x, to);
+    return add_reshape(to_, x, to);
   }
 
   /// [.., 2*h] -> [.., h, 2]: one of the last two is every second element.
@@ -266,7 +263,7 @@ class Separation {
     if (step > 1) {
       Shape merged = shape(pieces.values.front());
       merged[pieces.axis] *= step;
-      result = reshape(result, merged);
+      result = add_reshape(to_, result, merged);
     }
     pieces_[result] = pieces;
     return result;

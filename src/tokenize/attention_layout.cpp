@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "graph/shape_math.h"
 #include "tokenize/carve.h"
 
 namespace burin {
@@ -17,12 +18,6 @@ constexpr int kMaxRounds = 64;
 
 bool equal(const Expr& a, const Expr& b, const Facts& facts) {
   return a == b || facts.proves_equal(a, b);
-}
-
-Expr product(const Shape& shape) {
-  Expr result = 1;
-  for (const Expr& dimension : shape) result *= dimension;
-  return result;
 }
 
 Expr size_of(const AxisView::Group& group) {

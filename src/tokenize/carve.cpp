@@ -136,9 +136,7 @@ ValueId Carver::reshape_outside(ValueId value, const Shape& to) {
     throw Refusal{fmt::format(
         "'{}' would have to be reshaped to {}, which the model's inputs do not determine",
         graph_.value(value).name, to_string(to))};
-  const std::string name = graph_.value(value).name;
-  const ValueId shape = add_known_integers(graph_, name + ".shape", Precision::i64, to, false);
-  return graph_.add_op(OpKind::Reshape, name + ".reshape", {value, shape}, {{"allowzero", std::int64_t{1}}});
+  return add_reshape(graph_, value, to, graph_.value(value).name);
 }
 
 NodeId Carver::finish(const std::vector<std::pair<ValueId, ValueId>>& results) {
