@@ -36,7 +36,7 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
   p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});
-  p.add({"prefetch_keys", "keys and values that serve several rows are asked for some keys ahead",
+  p.add({"prefetch_keys", "keys and values are asked for some keys ahead, where queries are few",
          [schedule](LinearIR& ir) { return prefetch_keys(ir, schedule); }, false});
   p.add({"stream_outputs", "large outputs are written past the caches, where the schedule says so",
          [schedule](LinearIR& ir) { return stream_outputs(ir, schedule); }, false});

@@ -23,6 +23,11 @@ constexpr std::int64_t kVectors = 4, kVectorsOfFewRegisters = 2;
 constexpr std::int64_t kFoldedRows = 8;
 /// Keys of an item of work: few enough for items to be many, many enough for what each item leaves to be combined.
 constexpr std::int64_t kKeyBlock = 256;
+/// Keys from one that is read to one that is asked for: memory answers meanwhile, and the second-level cache holds them.
+/// Measured: 64 to 256 are alike.
+constexpr std::int64_t kKeysAhead = 64;
+/// Operands that fill the last cache together: keys, values, and what others leave there.
+constexpr std::int64_t kOperandsInCache = 6;
 /// The more lanes a product has, the fewer rows: with half of them there are registers for twice as many.
 constexpr std::int64_t kWiderOfFewRows = 2;
 /// Rows of a product that share its vectors.
@@ -84,6 +89,8 @@ class FewQueries {
     schedule_.taller_tails = false;
     schedule_.folded_rows = {kFoldedRows, kRows, 1};
     schedule_.key_block = kKeyBlock;
+    schedule_.keys_ahead = kKeysAhead;
+    schedule_.near_operand = target_.l3_bytes / kOperandsInCache;
     schedule_.elementwise_rows = {1};
   }
 

@@ -439,6 +439,8 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
     out.emplace_back("folded_rows", fmt::format("{}", fmt::join(folded_rows, ",")));
     out.emplace_back("product_lanes", fmt::format("{}", product_lanes));
     out.emplace_back("loop_order", names(loop_order));
+    out.emplace_back("keys_ahead", fmt::format("{}", keys_ahead));
+    out.emplace_back("near_operand", fmt::format("{}", near_operand));
   }
   if (brgemm_executor) out.emplace_back("products", "executor");
   if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());

@@ -57,6 +57,8 @@ struct Schedule {
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
   std::int64_t elements_ahead = 0;  ///< by which loops along rows do, into the second-level cache
+  std::int64_t keys_ahead = 0;      ///< of few_queries: by which loops over keys do
+  std::int64_t near_operand = 0;    ///< bytes of an operand up to which they do so only where that costs nothing
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   Expr few_queries_when = 0;        ///< for which shapes the schedule of few queries is better

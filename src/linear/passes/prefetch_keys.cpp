@@ -1,29 +1,36 @@
-// Where each key or value that is loaded serves several queries or heads, so much is computed between the loads that too
-// few of them are on their way at once; and rows of one head lie apart, which the hardware does not foresee. The rows of
-// some keys later are asked for:
+// Where queries are few, keys and values come from far away, and rows of one head lie apart, which the hardware does not
+// foresee. The rows of some keys later are asked for, into the second-level cache:
 //
 //     lanes _e in 0..64 {                              lanes _e in 0..64 {
 //       loop _k in 0..S {                                loop _k in 0..S {
 //         %x = load %v[512*_k + _e]          ->            %x = load %v[512*_k + _e]
-//         %o = update_fma %o, %p, %x } }                   prefetch %v[512*_k + _e + 8192]
+//         %o = update_fma %o, %p, %x } }                   prefetch %v[512*_k + _e + 32768] second level
 //                                                          %o = update_fma %o, %p, %x } }
+//
+// Where each row that is loaded serves several queries or heads, that costs nothing beside what is computed. Where it
+// serves too few, it costs where the rows are in a cache: the loop goes on with it only for operands larger than that,
+//
+//       loop _k in 0..min(S, far) { ... prefetch ... }         far: all rows, or none
+//       loop _k in min(S, far)..S { ... }
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <set>
 
+#include "graph/shape_math.h"
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
 
 namespace burin::linear {
 namespace {
 
-constexpr std::int64_t kKeysAhead = 16;
-/// Multiply-adds for each vector that is loaded, from which on it pays.
+/// Multiply-adds for each vector that is loaded, from which on it pays for operands of any size.
 constexpr std::int64_t kUses = 4;
 
 class PrefetchKeys {
  public:
-  explicit PrefetchKeys(LinearIR& ir) : ir_(ir) {}
+  PrefetchKeys(LinearIR& ir, const Schedule& schedule) : ir_(ir), schedule_(schedule) {}
 
   bool run() {
     visit(ir_.phases);
@@ -38,26 +45,35 @@ class PrefetchKeys {
 
   void visit(Block& block) {
     for (std::size_t i = 0; i < block.size(); ++i) {
-      if (!block[i].is_loop()) {
-        if (auto ahead = prefetch_for(block[i].expression, block)) block.insert(block.begin() + static_cast<std::ptrdiff_t>(++i), Item(std::move(*ahead)));
-        continue;
+      std::optional<Item> next;
+      if (block[i].is_loop()) {
+        visit_bodies(*block[i].loop);
+        next = split(*block[i].loop);
+      } else {
+        next = prefetch_for(block[i].expression, block);
       }
-      for (Loop::Version& v : block[i].loop->versions) {
-        path_.push_back({block[i].loop.get(), v.step});
-        visit(v.body);
-        path_.pop_back();
-      }
+      if (next) block.insert(block.begin() + static_cast<std::ptrdiff_t>(++i), std::move(*next));
     }
   }
 
-  std::optional<Expression> prefetch_for(const Expression& e, const Block& block) {
+  void visit_bodies(Loop& loop) {
+    for (Loop::Version& v : loop.versions) {
+      path_.push_back({&loop, v.step});
+      visit(v.body);
+      path_.pop_back();
+    }
+  }
+
+  std::optional<Item> prefetch_for(const Expression& e, const Block& block) {
     if (e.op != Op::load || ir_.memory[e.memory].kind != Memory::Kind::input) return std::nullopt;
     const auto lanes = std::ranges::find_if(path_, [](const Enclosing& l) { return l.loop->lanes; });
     if (lanes == path_.end() || access_mode(e, lanes->loop->var) != AccessMode::vector) return std::nullopt;
     const Loop* keys = keys_of(e);
-    if (keys == nullptr || uses(block, e) < kUses) return std::nullopt;
+    const std::int64_t uses = keys == nullptr ? 0 : uses_of(block, e);
+    if (uses == 0) return std::nullopt;
+    if (uses < kUses) far_only_[keys].insert(e.memory);
     changed_ = true;
-    return prefetch_of(e.memory, e.index.substitute({{keys->var, Expr::symbol(keys->var) + kKeysAhead}}));
+    return prefetch_of(e.memory, e.index.substitute({{keys->var, Expr::symbol(keys->var) + schedule_.keys_ahead}}), true);
   }
 
   /// The innermost loop over rows of what is loaded.
@@ -70,7 +86,7 @@ class PrefetchKeys {
   }
 
   /// Multiply-adds of one vector that is loaded.
-  std::int64_t uses(const Block& block, const Expression& load) const {
+  std::int64_t uses_of(const Block& block, const Expression& load) const {
     std::int64_t uses = std::ranges::count_if(block, [&](const Item& item) {
       return !item.is_loop() && item.expression.op == Op::update_fma && item.expression.in[2] == load.out;
     });
@@ -79,13 +95,40 @@ class PrefetchKeys {
     return uses;
   }
 
+  /// Leaves a loop that asks for rows of too few uses to operands that are far; gives the loop for those that are near.
+  std::optional<Item> split(Loop& loop) {
+    const auto found = far_only_.find(&loop);
+    if (found == far_only_.end()) return std::nullopt;
+    Expr bytes = 0;
+    for (MemoryId m : found->second) bytes += product(ir_.inputs[ir_.memory[m].index].shape) * static_cast<std::int64_t>(size_of(ir_.memory[m].precision));
+    Loop near = loop.clone();
+    for (Loop::Version& v : near.versions) drop_prefetches(v.body, found->second);
+    // Rows are fewer than bytes.
+    loop.end = min(loop.end, loop.begin + select(less(schedule_.near_operand, bytes), bytes, 0));
+    near.begin = max(near.begin, loop.end);
+    return Item(std::move(near));
+  }
+
+  static void drop_prefetches(Block& block, const std::set<MemoryId>& of) {
+    std::erase_if(block, [&](const Item& item) {
+      return !item.is_loop() && item.expression.op == Op::prefetch && of.contains(item.expression.memory);
+    });
+    for (Item& item : block)
+      if (item.is_loop())
+        for (Loop::Version& v : item.loop->versions) drop_prefetches(v.body, of);
+  }
+
   LinearIR& ir_;
+  const Schedule& schedule_;
   std::vector<Enclosing> path_;
+  std::map<const Loop*, std::set<MemoryId>> far_only_;  ///< by loop over keys: what it asks for that serves too few
   bool changed_ = false;
 };
 
 }  // namespace
 
-bool prefetch_keys(LinearIR& ir, const Schedule& schedule) { return schedule.few_queries && PrefetchKeys(ir).run(); }
+bool prefetch_keys(LinearIR& ir, const Schedule& schedule) {
+  return schedule.keys_ahead > 0 && PrefetchKeys(ir, schedule).run();
+}
 
 }  // namespace burin::linear

@@ -69,6 +69,8 @@ Schedule schedule_of(const FileCase& c) {
   s.brgemm_executor = c.options.contains("executor");
   s.elements_ahead = std::stoll(option(c, "elements_ahead", "0"));
   s.rows_ahead = std::stoll(option(c, "rows_ahead", "0"));
+  s.keys_ahead = std::stoll(option(c, "keys_ahead", "0"));
+  s.near_operand = std::stoll(option(c, "near_operand", "0"));
   s.few_queries = c.options.contains("few_queries");
   s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
   s.product_lanes = std::stoll(option(c, "product_lanes", "8"));
