@@ -156,13 +156,20 @@ bool holds_product(const Loop& loop) {
   return found;
 }
 
+std::set<ValueId> sums_of_products(const Block& block) {
+  std::set<ValueId> sums;
+  for_each_expression(block, [&](const Expression& e) {
+    if (e.op == Op::update_fma) sums.insert(e.out);
+  });
+  return sums;
+}
+
 bool holds_folded_product(const Loop& loop) {
-  std::set<ValueId> products, folded;
+  std::set<ValueId> folded;
   for_each_expression(loop.body(), [&](const Expression& e) {
-    if (e.op == Op::update_fma) products.insert(e.out);
     if (info(e.op).kind == OpClass::lanes) folded.insert(e.in[0]);
   });
-  return meet(products, folded);
+  return meet(sums_of_products(loop.body()), folded);
 }
 
 bool is_block_loop(const Loop& loop) {

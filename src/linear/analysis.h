@@ -63,6 +63,9 @@ Expr iterations(const Loop& loop);
 /// Whether it holds a product's multiplications and additions.
 bool holds_product(const Loop& loop);
 
+/// What multiply-adds in it are added to.
+std::set<ValueId> sums_of_products(const Block& block);
+
 /// Whether it holds a product that is summed across the lanes.
 bool holds_folded_product(const Loop& loop);
 

@@ -126,6 +126,7 @@ class Pattern {
     const auto weights = std::count_if(e.in.begin(), e.in.end(), [&](ValueId v) { return linear_.count(v) != 0; });
     const bool is_sum = (e.op == Op::update_sum || e.op == Op::update_fma) && weights == 1 && linear_.count(e.out) == 0;
     if (e.out == maximum.running || e.out == maximum.value) return is_part_of_maximum(e);
+    if (e.out == scores) return is_part_of_score(e);
     if (e.op == Op::sub && e.in[0] == scores && e.in[1] == maximum.value) return shifted_.insert(e.out).second;
     if (e.op == Op::mul && shifted_.count(e.in[0]) != 0) return scale(e);
     if (is_exponential(e.op) && shifted_.count(e.in[0]) != 0) return exponentiate(e);
@@ -139,6 +140,11 @@ class Pattern {
 
   bool is_part_of_maximum(const Expression& e) const {
     return e.op == Op::fill || (e.op == Op::update_max_number && e.in[1] == scores) || e.out == maximum.value;
+  }
+
+  /// A score may be summed where it is.
+  bool is_part_of_score(const Expression& e) const {
+    return std::ranges::none_of(e.in, [&](ValueId v) { return v != scores && (is_inside(v) || linear_.contains(v)); });
   }
 
   /// Read by nobody but those that classify() knows.

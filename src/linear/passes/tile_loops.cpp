@@ -60,11 +60,11 @@ class Tiling {
     return folds(loop, around) ? ir_.lanes : schedule_.product_lanes;
   }
 
-  /// Whether what the loop sums is folded across its lanes.
+  /// Whether the products that the loop sums are folded across its lanes.
   static bool folds(const Loop& loop, const Block& around) {
-    const Effects inside = effects(loop.body());
+    const std::set<ValueId> sums = sums_of_products(loop.body());
     return std::any_of(around.begin(), around.end(), [&](const Item& item) {
-      return !item.is_loop() && info(item.expression.op).kind == OpClass::lanes && inside.writes.count(item.expression.in[0]) != 0;
+      return !item.is_loop() && info(item.expression.op).kind == OpClass::lanes && sums.contains(item.expression.in[0]);
     });
   }
 
