@@ -45,8 +45,14 @@ struct Tile {
   std::int64_t rows = 1;
   std::string lane_variable;
   std::int64_t vectors = 1;
-  VReg mask = kNoReg;   ///< of the partial version
+  VReg mask = kNoReg;   ///< of the last vector of a partial version
   VReg count = kNoReg;  ///< lanes that are on in it
+
+  Tile with_whole_vectors() const {
+    Tile whole = *this;
+    whole.mask = whole.count = kNoReg;
+    return whole;
+  }
 };
 
 /// The registers of a value: rows x vectors, or one of a dimension that it does not span.
@@ -310,26 +316,29 @@ class PhaseEmitter {
   /// The extent is a constant: each version runs a known number of times.
   void emit_counted_versions(const Loop& loop, const Tile& outer, const Pointers& pointers, const std::vector<Moving>& moving,
                              VReg variable, std::int64_t rest) {
-    for (const Loop::Version& v : loop.versions) {
-      const std::int64_t trips = v.partial ? (rest + v.step - 1) / v.step : rest / v.step;
-      if (trips <= 0) continue;
-      if (v.partial && trips > 1) {  // full iterations but for the last
-        const VReg left = b_.imm64(rest);
-        emit_partial_version(loop, v, outer, pointers, moving, variable, left);
-        return;
-      }
-      const Tile tile = v.partial ? partial_tile(loop, v, outer, b_.imm64(rest)) : tile_of(loop, v, outer);
-      const VReg counter = trips > 1 ? b_.imm64(trips) : kNoReg;
-      const std::uint32_t top = b_.new_label();
-      if (trips > 1) b_.label(top, alignment(v.body));
-      emit_block(v.body, tile, pointers);
-      step(moving, variable, v.step);
-      if (trips > 1) {
-        b_.into(counter, VOp::sub64, {reg(counter), immediate(1)});
-        b_.jump_if(Cond::gt, counter, immediate(0), top);
+    for (std::size_t i = 0; i < loop.versions.size(); ++i) {
+      const Loop::Version& v = loop.versions[i];
+      if (rest < loop.fewest(i)) continue;
+      const std::int64_t trips = (rest - loop.fewest(i)) / v.step + 1;
+      if (rest >= v.step) emit_times(std::min(trips, rest / v.step), v, tile_of(loop, v, outer), pointers, moving, variable);
+      if (rest < trips * v.step) {
+        const std::int64_t last = rest - (trips - 1) * v.step;
+        emit_times(1, v, partial_tile(loop, v, outer, b_.imm64(last), last), pointers, moving, variable);
       }
       rest -= trips * v.step;
     }
+  }
+
+  void emit_times(std::int64_t trips, const Loop::Version& v, const Tile& tile, const Pointers& pointers,
+                  const std::vector<Moving>& moving, VReg variable) {
+    const VReg counter = trips > 1 ? b_.imm64(trips) : kNoReg;
+    const std::uint32_t top = b_.new_label();
+    if (trips > 1) b_.label(top, alignment(v.body));
+    emit_block(v.body, tile, pointers);
+    step(moving, variable, v.step);
+    if (trips == 1) return;
+    b_.into(counter, VOp::sub64, {reg(counter), immediate(1)});
+    b_.jump_if(Cond::gt, counter, immediate(0), top);
   }
 
   void emit_run_time_versions(const Loop& loop, const Tile& outer, const Pointers& pointers, const std::vector<Moving>& moving,
@@ -337,27 +346,26 @@ class PhaseEmitter {
     const VReg left = b_.op(VOp::mov64, {reg(index_.evaluate(loop.end - loop.begin))});
     std::int64_t bound = std::numeric_limits<std::int64_t>::max();
     if (auto c = linear::extent_bound(loop).as_constant()) bound = *c;
-    for (const Loop::Version& v : loop.versions) {
-      if (v.partial) {
-        emit_partial_version(loop, v, outer, pointers, moving, variable, left);
-        break;
-      }
-      const std::uint32_t top = b_.new_label(), next = b_.new_label();
-      b_.jump_if(Cond::lt, left, immediate(v.step), next);
-      const bool repeats = bound >= 2 * v.step;
-      if (repeats) b_.label(top, alignment(v.body));
-      emit_block(v.body, tile_of(loop, v, outer), pointers);
-      step(moving, variable, v.step);
-      b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
-      if (repeats) b_.jump_if(Cond::ge, left, immediate(v.step), top);
+    for (std::size_t i = 0; i < loop.versions.size(); ++i) {
+      const std::int64_t fewest = loop.fewest(i);
+      const std::uint32_t next = b_.new_label();
+      b_.jump_if(Cond::lt, left, immediate(fewest), next);
+      emit_version(loop, i, outer, pointers, moving, variable, left, bound >= loop.versions[i].step + fewest);
       b_.label(next);
-      bound = std::min(bound, v.step - 1);
+      bound = std::min(bound, fewest - 1);
     }
   }
 
-  void emit_partial_version(const Loop& loop, const Loop::Version& v, const Tile& outer, const Pointers& pointers,
-                            const std::vector<Moving>& moving, VReg variable, VReg left) {
-    while_any_left(v, pointers, moving, variable, left, [&] { return partial_tile(loop, v, outer, left); }, [] {});
+  /// Runs once, or until too few elements are left for it.
+  void emit_version(const Loop& loop, std::size_t version, const Tile& outer, const Pointers& pointers,
+                    const std::vector<Moving>& moving, VReg variable, VReg left, bool repeats) {
+    const Loop::Version& v = loop.versions[version];
+    const std::uint32_t top = b_.new_label();
+    if (repeats) b_.label(top, alignment(v.body));
+    emit_block(v.body, v.partial ? partial_tile(loop, v, outer, left, loop.fewest(version)) : tile_of(loop, v, outer), pointers);
+    step(moving, variable, v.step);
+    b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
+    if (repeats) b_.jump_if(Cond::ge, left, immediate(loop.fewest(version)), top);
   }
 
   static std::int64_t alignment(const Block& body) {
@@ -384,10 +392,13 @@ class PhaseEmitter {
     return tile;
   }
 
-  Tile partial_tile(const Loop& loop, const Loop::Version& v, const Tile& outer, VReg left) {
-    if (!loop.lanes || v.step != target_.lanes()) throw Error(fmt::format("loop {}: a partial version of {} elements", loop.var, v.step));
+  /// All vectors are whole but for the last.
+  Tile partial_tile(const Loop& loop, const Loop::Version& v, const Tile& outer, VReg left, std::int64_t fewest) {
+    const std::int64_t whole = v.step - target_.lanes();
+    if (!loop.lanes || fewest <= whole) throw Error(fmt::format("loop {}: a partial version of {} elements", loop.var, v.step));
     Tile tile = tile_of(loop, v, outer);
-    tile.count = b_.op(VOp::min64, {reg(left), immediate(target_.lanes())});
+    const VReg behind = whole == 0 ? left : b_.op(VOp::sub64, {reg(left), immediate(whole)});
+    tile.count = b_.op(VOp::min64, {reg(behind), immediate(target_.lanes())});
     tile.mask = first_lanes(tile.count);
     return tile;
   }
@@ -437,11 +448,13 @@ class PhaseEmitter {
     }
     find_pairs(block, begin, steps, tile);
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
+    const Tile whole = tile.with_whole_vectors();
     std::vector<std::size_t> starts;
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t n = 0; n < inner; ++n) {
         starts.push_back(program_.code.size());
-        for (const Step& s : steps) emit_element(s, tile, column_by_column ? n : o, column_by_column ? o : n);
+        const std::int64_t row = column_by_column ? n : o, vector = column_by_column ? o : n;
+        for (const Step& s : steps) emit_element(s, vector + 1 == tile.vectors ? tile : whole, row, vector);
       }
     if (!column_by_column && !touch_other_elements(block, begin, end)) interleave(program_, starts, target_);
   }
@@ -901,21 +914,20 @@ class PhaseEmitter {
   template <typename F>
   void for_each_lane(const Step& s, const Tile& t, std::int64_t vector, F&& f) {
     constexpr std::int64_t kRowsPerPointer = 4;
-    const VReg base = s.base;
     const std::int64_t displacement = s.displacement;
     const Expr& stride = s.lane_stride;
+    VReg group = s.base;
+    if (vector > 0) group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * (vector * target_.lanes()))});
     if (t.count != kNoReg) {
       const VReg last = b_.op(VOp::sub64, {reg(t.count), immediate(1)});
       const VReg bytes = prologue_.parameter(stride);
       for (std::int64_t l = 0; l < target_.lanes(); ++l) {
         const VReg lane = b_.op(VOp::min64, {reg(last), immediate(l)});
         const VReg offset = b_.op(VOp::mul64, {reg(lane), reg(bytes)});
-        f(l, Memory{base, offset, 1, static_cast<std::int32_t>(displacement)});
+        f(l, Memory{group, offset, 1, static_cast<std::int32_t>(displacement)});
       }
       return;
     }
-    VReg group = base;
-    if (vector > 0) group = b_.op(VOp::add64, {reg(base), prologue_.parameter_operand(stride * (vector * target_.lanes()))});
     for (std::int64_t l = 0; l < target_.lanes(); ++l) {
       if (l > 0 && l % kRowsPerPointer == 0)
         group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * kRowsPerPointer)});

@@ -468,7 +468,7 @@ class Interpreter {
         measure(loop.versions[i].body);
         continue;
       }
-      for (; version.partial ? at < end : end - at >= version.step; at += version.step) {
+      for (; end - at >= loop.loop->fewest(i); at += version.step) {
         scope_.positions[first_variable_ + loop.variable] = at;
         measure(loop.versions[i].body);
       }
@@ -710,7 +710,7 @@ class Interpreter {
     const std::int64_t unit = unit_;
     for (std::size_t i = 0; i < loop.versions.size(); ++i) {
       const Loop::Version& version = loop.loop->versions[i];
-      for (std::int64_t n = 0; version.partial ? at < end : end - at >= version.step; at += version.step, ++n) {
+      for (std::int64_t n = 0; end - at >= loop.loop->fewest(i); at += version.step, ++n) {
         if (loop.loop->parallel) unit_ = unit * loop.count + n;
         if (!is_due(loop)) continue;
         range.begin = at;

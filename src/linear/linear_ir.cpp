@@ -69,6 +69,12 @@ Loop Loop::clone() const {
   return copy;
 }
 
+std::int64_t Loop::fewest(std::size_t version) const {
+  const Version& v = versions[version];
+  if (!v.partial) return v.step;
+  return version + 1 < versions.size() ? versions[version + 1].step + 1 : 1;
+}
+
 namespace {
 
 /// One walk for const and mutable trees.

@@ -92,15 +92,15 @@ using Block = std::vector<Item>;
 Block clone(const Block& block);
 
 /// `for (var = begin; var < end;)` run by the versions in order, widest first: each runs as long as `step` whole
-/// elements are left (a partial one: as long as any is left) and advances `var` by `step`. One iteration of a version
-/// computes a *tile*: `step` elements of the loop's axis at once, in registers, as rows (lanes == false) or as vectors
+/// elements are left (a partial one: as long as there are more than the next version would take at once, or any where it
+/// is the last) and advances `var` by `step`. One iteration of a version computes a *tile*: `step` elements of the loop's axis at once, in registers, as rows (lanes == false) or as vectors
 /// of lanes (lanes == true; `step` is a multiple of the target's vector length, or 1: no vector, but one element of it,
 /// as the tail of a target without masks). Values depend on the row axis and on the lane axis only through loads, fills
 /// and operands.
 struct Loop {
   struct Version {
     std::int64_t step = 1;
-    bool partial = false;  ///< the last iteration may have fewer than `step` elements
+    bool partial = false;  ///< its last iteration may have fewer than `step` elements
     Block body;
   };
   /// What makes a loop go on: after an iteration, a value of its body is at most a number in some lane.
@@ -118,6 +118,9 @@ struct Loop {
   bool brgemm = false;
   std::optional<Condition> condition;  ///< without one it runs to its end
   std::vector<Version> versions;
+
+  /// Elements that must be left for the version of that number to run.
+  std::int64_t fewest(std::size_t version) const;
 
   Block& body() { return versions.front().body; }
   const Block& body() const { return versions.front().body; }

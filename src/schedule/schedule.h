@@ -51,6 +51,7 @@ struct Schedule {
   std::vector<std::int64_t> product_rows;      ///< of row loops around a product
   std::int64_t product_lanes = 0;              ///< of few_queries: lanes of a product that has few rows
   std::vector<std::int64_t> folded_rows;       ///< the same where the product is summed across the lanes
+  bool masked_tiles = false;                   ///< of a tile of several vectors the last may be masked: masks cost nothing
   bool taller_tails = false;                   ///< a product's tile has more rows where it has fewer vectors of lanes
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes

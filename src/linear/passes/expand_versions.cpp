@@ -5,8 +5,15 @@
 //     loop _k in 0..S step 8 partial { ... }    ->    loop _k in 0..S { step 8 {...} step 4 {...} step 1 {...} }
 //     lanes _q in 0..S step 48 partial { ... }  ->    lanes _q in 0..S { step 48 {...} step 16 partial {...} }
 //
-// Where the extent is a constant, or a known multiple of a step, only the versions that can run are made. In narrower
-// versions of the lane loop a tile of a product may have more rows, so that its sums still are many.
+// On targets with masks a narrower version of several vectors is partial, too: it takes what is more than the next one
+// would, and only its last vector is masked,
+//
+//     lanes _q in 0..S step 48 partial { ... }  ->    lanes _q in 0..S { step 48 {...} step 32 partial {...}
+//                                                                        step 16 partial {...} }
+//
+// Where the extent is a constant, or a known multiple of a step, only the versions that can run are made; what is left of a
+// constant is one tile. In narrower versions of the lane loop a tile of a product may have more rows, so that its sums
+// still are many.
 
 #include <algorithm>
 
@@ -73,22 +80,49 @@ class Expansion {
   void expand(Loop& loop, std::int64_t lanes) {
     const std::int64_t widest = loop.versions.front().step;
     const std::vector<std::int64_t> steps = steps_of(loop, lanes);
-    Block body = std::move(loop.body());
+    const Block body = std::move(loop.body());
     loop.versions.clear();
+    const auto extent = (loop.end - loop.begin).as_constant();
+    const auto add = [&](std::int64_t step, bool partial) { loop.versions.push_back({step, partial, clone(body)}); };
+    if (extent && loop.lanes && leaves_one_tile(*extent, steps.front()))
+      expand_into_tiles(*extent, steps.front(), add);
+    else
+      expand_into_steps(loop, steps, add);
+    if (loop.versions.empty()) add(steps.back(), steps.back() > 1);
+    const Loop::Version& first = loop.versions.front();
+    changed_ |= loop.versions.size() > 1 || !first.partial || first.step != widest;
+  }
+
+  std::int64_t whole_vectors(std::int64_t elements) const { return (elements + ir_.lanes - 1) / ir_.lanes * ir_.lanes; }
+
+  /// Whether what whole steps leave of a constant can be a narrower tile.
+  bool leaves_one_tile(std::int64_t extent, std::int64_t step) const {
+    const std::int64_t rest = extent % step;
+    return (schedule_.masked_tiles || rest % ir_.lanes == 0) && (extent < step || whole_vectors(rest) < step);
+  }
+
+  template <typename Add>
+  void expand_into_tiles(std::int64_t extent, std::int64_t step, Add&& add) const {
+    const std::int64_t rest = extent % step;
+    if (extent >= step) add(step, false);
+    if (rest > 0) add(whole_vectors(rest), rest % ir_.lanes != 0);
+  }
+
+  template <typename Add>
+  void expand_into_steps(const Loop& loop, const std::vector<std::int64_t>& steps, Add&& add) const {
     const Expr extent = loop.end - loop.begin;
     auto rest = extent.as_constant();
-    for (std::int64_t step : steps) {
-      const bool last = step == steps.back();
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const std::int64_t step = steps[i];
+      const bool last = i + 1 == steps.size();
       if (rest && *rest < step && !(last && *rest > 0)) continue;
       const bool whole = rest ? *rest % step == 0 : leaves_nothing(loop, extent, step);
-      const bool partial = last && step > 1 && !whole;
-      loop.versions.push_back({step, partial, clone(body)});
+      const bool masked = loop.lanes && !rest && schedule_.masked_tiles && i > 0 && !last && step - steps[i + 1] == ir_.lanes;
+      const bool partial = !whole && ((last && step > 1) || masked);
+      add(step, partial);
       if (whole) break;
       if (rest) *rest = partial ? 0 : *rest % step;
     }
-    if (loop.versions.empty()) loop.versions.push_back({steps.back(), steps.back() > 1, std::move(body)});
-    const Loop::Version& first = loop.versions.front();
-    changed_ |= loop.versions.size() > 1 || !first.partial || first.step != widest;
   }
 
   LinearIR& ir_;

@@ -61,6 +61,7 @@ Schedule schedule_of(const FileCase& c) {
   s.elementwise_rows = numbers(option(c, "elementwise_rows", "2,1"));
   s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
   s.stream = c.options.contains("stream");
+  s.masked_tiles = c.options.contains("masked_tiles");
   s.taller_tails = c.options.contains("taller_tails");
   s.softmax_form = softmax_form(option(c, "softmax", "score_rows"));
   s.key_block = std::stoll(option(c, "key_block", "4"));
