@@ -120,15 +120,19 @@ class PhaseEmitter {
     b_.jump_if(Cond::ge, item, reg(prologue_.work_end()), end);
     const std::vector<VReg> positions = unravel(item, counts);
     b_.label(top);
-    for (std::size_t i = 0; i < nest.size(); ++i) {
-      const VReg scaled = b_.op(VOp::mul64, {reg(positions[i]), immediate(nest[i]->versions.front().step)});
-      index_.set_variable(nest[i]->var, b_.op(VOp::add64, {reg(scaled), index_.operand(nest[i]->begin)}));
-    }
+    for (std::size_t i = 0; i < nest.size(); ++i) index_.set_variable(nest[i]->var, start_of(*nest[i], positions[i]));
     emit_work_item(nest.back()->body());
     advance(positions, counts);
     b_.into(item, VOp::add64, {reg(item), immediate(1)});
     b_.jump_if(Cond::lt, item, reg(prologue_.work_end()), top);
     b_.label(end);
+  }
+
+  /// The variable of a parallel loop at one of its iterations.
+  VReg start_of(const Loop& loop, VReg position) {
+    const std::int64_t step = loop.versions.front().step;
+    const VReg scaled = step == 1 ? position : b_.op(VOp::mul64, {reg(position), immediate(step)});
+    return loop.begin == Expr(0) ? scaled : b_.op(VOp::add64, {reg(scaled), index_.operand(loop.begin)});
   }
 
   /// The positions of a flattened index, outermost first.

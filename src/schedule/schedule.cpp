@@ -335,7 +335,7 @@ class Scheduler {
     }
     schedule_.transposed_rows = {lanes, lanes / 2, 1};
     if (schedule_.lanes_outside)
-      schedule_.lane_block = products_.empty() && anchors_.empty() ? kElementwiseBlock : schedule_.lane_steps.front();
+      schedule_.lane_block = products_.empty() && anchors_.empty() ? elementwise_block() : schedule_.lane_steps.front();
     if (!schedule_.parallel_inside.empty()) schedule_.lane_group = kBlocksInGroup * schedule_.lane_block;
     if (products_.size() >= 2) {
       schedule_.softmax_form = options_.softmax_form.value_or(SoftmaxForm::score_rows);
@@ -344,6 +344,12 @@ class Scheduler {
       schedule_.pack_reads = options_.pack_reads.value_or(kReadsThatPayCopy);
       if (!options_.softmax_form) schedule_.few_queries_when = are_few();
     }
+  }
+
+  /// A row that is known to be shorter is not split: then it is known, too, how many vectors it has.
+  std::int64_t elementwise_block() const {
+    const std::optional<std::int64_t> row = schedule_.trips[schedule_.lane_axis].as_constant();
+    return row && *row <= kElementwiseBlock ? 0 : kElementwiseBlock;
   }
 
   Expr are_few() const {
