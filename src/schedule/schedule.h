@@ -27,6 +27,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> pack_reads;
   std::optional<std::int64_t> few_queries;   ///< so many are still few; 0: no number is
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
+  bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
 };
 
@@ -57,11 +58,13 @@ struct Schedule {
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
   std::int64_t elements_ahead = 0;  ///< by which loops along rows do, into the second-level cache
+  std::int64_t fetched_item = 0;    ///< elements of an input that an item of work reads at most if the next item's are asked for
+  bool recompute = false;           ///< what is cheap is computed again where a later loop needs it, not kept
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   Expr few_queries_when = 0;        ///< for which shapes the schedule of few queries is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
-  bool stream = false;              ///< that they are
+  bool stream = false;              ///< that they are, and inputs asked for ahead
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never

@@ -69,6 +69,8 @@ Schedule schedule_of(const FileCase& c) {
   s.brgemm_executor = c.options.contains("executor");
   s.elements_ahead = std::stoll(option(c, "elements_ahead", "0"));
   s.rows_ahead = std::stoll(option(c, "rows_ahead", "0"));
+  s.fetched_item = std::stoll(option(c, "fetched_item", "0"));
+  s.recompute = c.options.contains("recompute");
   s.few_queries = c.options.contains("few_queries");
   s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
   s.product_lanes = std::stoll(option(c, "product_lanes", "8"));
@@ -167,6 +169,7 @@ Scheduled scheduled(const FileCase& c) {
   ScheduleOptions options;
   if (c.options.contains("softmax")) options.softmax_form = softmax_form(c.options.at("softmax"));
   options.brgemm_executor = c.options.contains("executor");
+  options.stream = c.options.contains("stream");
   s.schedule = choose_schedule(s.graph, s.axes, s.target, options);
   if (c.options.contains("few_queries")) s.schedule = schedule_few_queries(s.graph, s.axes, s.target, s.schedule);
   if (target == "neon") s.schedule.lane_steps.push_back(1);
