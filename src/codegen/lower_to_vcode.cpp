@@ -860,7 +860,8 @@ class PhaseEmitter {
     if (vector > 0) start = b_.op(VOp::add64, {reg(s.base), prologue_.parameter_operand(s.lane_stride * (vector * target_.lanes()))});
     Instruction i = access(op, row_address(start, s.displacement, row, s.row_stride));
     i.stride = stride;
-    i.count = t.count != kNoReg ? t.count : prologue_.parameter(target_.lanes());
+    const bool all_lanes = t.count == kNoReg && (op == VOp::load_strided || op == VOp::store_strided);
+    i.count = t.count == kNoReg && !all_lanes ? prologue_.parameter(target_.lanes()) : t.count;
     i.temps = {b_.general(), b_.vector()};
     i.temp_count = 2;
     return i;
@@ -960,10 +961,12 @@ class PhaseEmitter {
     tile.resize(static_cast<std::size_t>(target_.lanes()), tile.front());
     const HalfTile half = half_tile(t);
     tile = emit_transpose(b_, std::move(tile), target_);
+    const VOp op = is_boolean(e) ? VOp::store_bool : e.past_caches ? VOp::store_stream : VOp::store;
+    streams_ |= op == VOp::store_stream;
     const std::uint32_t done = b_.new_label();
     for_each_lane(s, t, vector, [&](std::int64_t lane, const Memory& mem) {
       if (t.count != kNoReg) b_.jump_if(Cond::le, t.count, immediate(lane), done);
-      Instruction i = access(is_boolean(e) ? VOp::store_bool : VOp::store, mem);
+      Instruction i = access(op, mem);
       half.limit(i);
       i.src[0] = reg(tile[static_cast<std::size_t>(lane)]);
       b_.append(i);

@@ -128,10 +128,15 @@ class Compiler {
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "stream", "stream_outputs");
   }
 
-  /// Rows in the lanes, for those shapes that the schedule names.
+  /// Rows in the lanes, for those shapes that the schedule names; some of them past the caches.
   void add_rows(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     overrides.rows_in_lanes = true;
-    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows");
+    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    add_alternative(axes, schedule, when, "rows");
+    if (schedule.stream_when == Expr(0)) return;
+    overrides.stream = true;
+    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), select(when, schedule.stream_when, 0), "rows_stream",
+                    "stream_outputs");
   }
 
   /// One more variant, where this pass, if any is named, can make one.
@@ -151,10 +156,10 @@ class Compiler {
 
   /// Where one variant may run instead of the other, scratch is enough for both.
   void make_room_for(const runtime::Kernel::Variant& usual, runtime::Kernel::Variant& added) {
-    if (!(added.call_bytes == usual.call_bytes)) throw Error("what runs instead of a variant shares other scratch");
-    if (added.worker_bytes == usual.worker_bytes) return;
     added.worker_bytes = max(added.worker_bytes, usual.worker_bytes);
+    added.call_bytes = max(added.call_bytes, usual.call_bytes);
     added.worker_bytes_slot = kernel_->tape.add(added.worker_bytes);
+    added.call_bytes_slot = kernel_->tape.add(added.call_bytes);
   }
 
   /// One more variant.

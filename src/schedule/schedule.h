@@ -41,8 +41,8 @@ struct Schedule {
   std::vector<AxisId> loop_order;   ///< of few_queries: of all nests, so that loops of the same rows meet
   bool lanes_outside = false;       ///< the lane loop encloses all nests (else it is the innermost of each nest)
   std::int64_t lane_block = 0;      ///< elements of the lane axis in one item of work; 0: not split
-  std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first; the last takes what
-                                               ///< is left (masked), unless it is 1
+  std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first; the last takes what is
+                                               ///< left (masked), unless it is 1, and may repeat the one in front of it
   std::optional<AxisId> row_axis;   ///< its blocks are parallel, too; inside of one its elements are tiled as rows
   std::int64_t row_block = 0;
   std::int64_t row_group = 0;       ///< rows for which each panel of columns is read once; a multiple of row_block

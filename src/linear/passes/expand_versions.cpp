@@ -77,8 +77,9 @@ class Expansion {
     loop.versions.clear();
     const Expr extent = loop.end - loop.begin;
     auto rest = extent.as_constant();
-    for (std::int64_t step : steps) {
-      const bool last = step == steps.back();
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      const std::int64_t step = steps[i];
+      const bool last = i + 1 == steps.size();
       if (rest && *rest < step && !(last && *rest > 0)) continue;
       const bool whole = rest ? *rest % step == 0 : leaves_nothing(loop, extent, step);
       const bool partial = last && step > 1 && !whole;
