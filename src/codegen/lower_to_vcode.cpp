@@ -961,12 +961,10 @@ class PhaseEmitter {
     tile.resize(static_cast<std::size_t>(target_.lanes()), tile.front());
     const HalfTile half = half_tile(t);
     tile = emit_transpose(b_, std::move(tile), target_);
-    const VOp op = is_boolean(e) ? VOp::store_bool : e.past_caches ? VOp::store_stream : VOp::store;
-    streams_ |= op == VOp::store_stream;
     const std::uint32_t done = b_.new_label();
     for_each_lane(s, t, vector, [&](std::int64_t lane, const Memory& mem) {
       if (t.count != kNoReg) b_.jump_if(Cond::le, t.count, immediate(lane), done);
-      Instruction i = access(op, mem);
+      Instruction i = access(is_boolean(e) ? VOp::store_bool : VOp::store, mem);
       half.limit(i);
       i.src[0] = reg(tile[static_cast<std::size_t>(lane)]);
       b_.append(i);

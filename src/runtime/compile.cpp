@@ -128,15 +128,10 @@ class Compiler {
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "stream", "stream_outputs");
   }
 
-  /// Rows in the lanes, for those shapes that the schedule names; some of them past the caches.
+  /// Rows in the lanes, for those shapes that the schedule names.
   void add_rows(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     overrides.rows_in_lanes = true;
-    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
-    add_alternative(axes, schedule, when, "rows");
-    if (schedule.stream_when == Expr(0)) return;
-    overrides.stream = true;
-    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), select(when, schedule.stream_when, 0), "rows_stream",
-                    "stream_outputs");
+    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows");
   }
 
   /// One more variant, where this pass, if any is named, can make one.

@@ -291,12 +291,6 @@ class Scheduler {
     return select(less(target_.l3_bytes, bytes), whole, 0);
   }
 
-  /// The same where rows lie in the lanes: whole vectors are as many elements of a row. (Shorter rows are none.)
-  Expr rows_leave_all_caches() const {
-    const Expr& row = axes_.axes[*short_axis_].extent;
-    return select(equal(mod(row, target_.lanes()), 0), leave_all_caches(), 0);
-  }
-
   /// Whether the lanes of an output begin at multiples of a vector.
   Expr is_aligned(ValueId output) const {
     const Shape& shape = body_.value(output).shape;
@@ -344,7 +338,7 @@ class Scheduler {
       schedule_.fetched_item = target_.l2_bytes / kCacheOfItem / static_cast<std::int64_t>(sizeof(float));
       schedule_.recompute = true;
       schedule_.stream = options_.stream;
-      schedule_.stream_when = rows_in_lanes_ ? rows_leave_all_caches() : leave_all_caches();
+      if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
       schedule_.lane_steps = rows_in_lanes_ ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
     }
     schedule_.transposed_rows = {lanes, lanes / 2, 1};

@@ -3,29 +3,12 @@
 // still needed makes room for it.
 //
 //     store %y[N*_m + _n], %x    ->    store %y[N*_m + _n], %x past caches
-//
-// Where rows lie in the lanes, those are vectors of which a tile of rows is transposed.
-
-#include <algorithm>
 
 #include "linear/analysis.h"
 #include "linear/pairs.h"
 #include "linear/passes/passes.h"
 
 namespace burin::linear {
-
-namespace {
-
-/// Whether the block is a tile of as many elements of a row as there are lanes, and the store goes along them.
-bool is_transposed_tile(const Expression& store, const Block& block, const Path& path, const std::string& lane, std::int64_t lanes) {
-  const Loop& row = *path.loops.back();
-  const auto along = store.index.coefficient(row.var);
-  const auto is_body = [&](const Loop::Version& v) { return &v.body == &block && v.step == lanes && !v.partial; };
-  return access_mode(store, lane) == AccessMode::across && !row.lanes && !row.parallel && along && *along == Expr(1) &&
-         std::ranges::any_of(row.versions, is_body);
-}
-
-}  // namespace
 
 bool stream_outputs(LinearIR& ir, const Schedule& schedule) {
   if (!schedule.stream) return false;
@@ -37,9 +20,7 @@ bool stream_outputs(LinearIR& ir, const Schedule& schedule) {
       if (block[i].is_loop() || e.op != Op::store || ir.memory[e.memory].kind != Memory::Kind::output ||
           ir.memory[e.memory].precision != Precision::f32)
         continue;
-      if (access_mode(e, lane) != AccessMode::vector && !partner_in_pairs(block, i, lane) &&
-          !is_transposed_tile(e, block, path, lane, ir.lanes))
-        continue;
+      if (access_mode(e, lane) != AccessMode::vector && !partner_in_pairs(block, i, lane)) continue;
       e.past_caches = true;
       changed = true;
     }
