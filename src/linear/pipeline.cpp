@@ -9,6 +9,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return outline_products(ir, schedule); }, false});
   p.add({"fuse_loops", "neighbouring loops over one variable become one",
          [schedule](LinearIR& ir) { return fuse_loops(ir, schedule); }, false});
+  p.add({"fold_by_rows", "what is only folded down columns is read row by row, where the schedule says so",
+         [schedule](LinearIR& ir) { return fold_by_rows(ir, schedule); }, false});
   p.add({"hoist_invariants", "what does not change in a loop moves in front of it", hoist_invariants, false});
   p.add({"share_loads", "one load of an element serves all that follow", share_loads, false});
   p.add({"pack_operands", "what many items read is copied first, in the order in which they read it",

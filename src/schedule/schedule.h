@@ -59,6 +59,7 @@ struct Schedule {
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
   std::int64_t elements_ahead = 0;  ///< by which loops along rows do, into the second-level cache
   std::int64_t fetched_item = 0;    ///< elements of an input that an item of work reads at most if the next item's are asked for
+  bool fold_by_rows = false;        ///< what is folded down columns is read row by row, running values lie in memory
   bool recompute = false;           ///< what is cheap is computed again where a later loop needs it, not kept
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better

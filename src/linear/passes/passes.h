@@ -11,6 +11,7 @@ namespace burin::linear {
 
 bool outline_products(LinearIR& ir, const Schedule& schedule);
 bool fuse_loops(LinearIR& ir, const Schedule& schedule);
+bool fold_by_rows(LinearIR& ir, const Schedule& schedule);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
 bool pack_constants(LinearIR& ir);

@@ -70,6 +70,7 @@ Schedule schedule_of(const FileCase& c) {
   s.elements_ahead = std::stoll(option(c, "elements_ahead", "0"));
   s.rows_ahead = std::stoll(option(c, "rows_ahead", "0"));
   s.fetched_item = std::stoll(option(c, "fetched_item", "0"));
+  s.fold_by_rows = c.options.contains("fold_by_rows");
   s.recompute = c.options.contains("recompute");
   s.few_queries = c.options.contains("few_queries");
   s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
