@@ -126,15 +126,19 @@ class PhaseEmitter {
     b_.jump_if(Cond::ge, item, reg(prologue_.work_end()), end);
     const std::vector<VReg> positions = unravel(item, counts);
     b_.label(top);
-    for (std::size_t i = 0; i < nest.size(); ++i) {
-      const VReg scaled = b_.op(VOp::mul64, {reg(positions[i]), immediate(nest[i]->versions.front().step)});
-      index_.set_variable(nest[i]->var, b_.op(VOp::add64, {reg(scaled), index_.operand(nest[i]->begin)}));
-    }
+    for (std::size_t i = 0; i < nest.size(); ++i) index_.set_variable(nest[i]->var, start_of(*nest[i], positions[i]));
     emit_work_item(nest.back()->body());
     advance(positions, counts);
     b_.into(item, VOp::add64, {reg(item), immediate(1)});
     b_.jump_if(Cond::lt, item, reg(prologue_.work_end()), top);
     b_.label(end);
+  }
+
+  /// The variable of a parallel loop at one of its iterations.
+  VReg start_of(const Loop& loop, VReg position) {
+    const std::int64_t step = loop.versions.front().step;
+    const VReg scaled = step == 1 ? position : b_.op(VOp::mul64, {reg(position), immediate(step)});
+    return loop.begin == Expr(0) ? scaled : b_.op(VOp::add64, {reg(scaled), index_.operand(loop.begin)});
   }
 
   /// The positions of a flattened index, outermost first.
@@ -869,7 +873,8 @@ class PhaseEmitter {
     if (vector > 0) start = b_.op(VOp::add64, {reg(s.base), prologue_.parameter_operand(s.lane_stride * (vector * target_.lanes()))});
     Instruction i = access(op, row_address(start, s.displacement, row, s.row_stride));
     i.stride = stride;
-    i.count = t.count != kNoReg ? t.count : prologue_.parameter(target_.lanes());
+    const bool all_lanes = t.count == kNoReg && (op == VOp::load_strided || op == VOp::store_strided);
+    i.count = t.count == kNoReg && !all_lanes ? prologue_.parameter(target_.lanes()) : t.count;
     i.temps = {b_.general(), b_.vector()};
     i.temp_count = 2;
     return i;

@@ -63,7 +63,8 @@ struct Instruction {
   std::array<Operand, 3> src{};
   VReg mask = kNoReg;    ///< predicate of loads and stores
   VReg count = kNoReg;   ///< general register: active lanes. Set beside `mask` for load_bool and store_bool (AVX2
-                         ///< has no masked byte moves), and for load_strided, store_strided
+                         ///< has no masked byte moves), and for lane by lane accesses; none: all lanes of
+                         ///< load_strided, store_strided
   VReg stride = kNoReg;  ///< general register: bytes between lanes, of load_strided and store_strided
   Memory mem{};
   std::int64_t imm = 0;

@@ -184,6 +184,7 @@ class Lowering {
     if (!schedule_.lanes_outside) return ensure_parallel(block);
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = schedule_.trips[schedule_.lane_axis];
+    if (schedule_.lane_block == 0) return open_loop(*ensure_parallel(block), lane, 0, extent, 1, false, true);
     if (schedule_.row_axis)
       block = open_loop(*block, row_groups(), 0, schedule_.trips[*schedule_.row_axis], schedule_.row_group, true, false);
     block = open_lane_blocks(block, lane, extent);

@@ -9,6 +9,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return outline_products(ir, schedule); }, false});
   p.add({"fuse_loops", "neighbouring loops over one variable become one",
          [schedule](LinearIR& ir) { return fuse_loops(ir, schedule); }, false});
+  p.add({"fold_by_rows", "what is only folded down columns is read row by row, where the schedule says so",
+         [schedule](LinearIR& ir) { return fold_by_rows(ir, schedule); }, false});
   p.add({"hoist_invariants", "what does not change in a loop moves in front of it", hoist_invariants, false});
   p.add({"share_loads", "one load of an element serves all that follow", share_loads, false});
   p.add({"pack_operands", "what many items read is copied first, in the order in which they read it",
@@ -25,12 +27,16 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return tile_loops(ir, schedule); }, true});
   p.add({"contract_multiply_add", "a product that is only added is one operation with the sum", contract_multiply_add, false});
   p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
+  p.add({"recompute_values", "what is cheap is computed again rather than kept, where the schedule says so",
+         [schedule](LinearIR& ir) { return recompute_values(ir, schedule); }, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
   p.add({"jam_groups", "heads of a group load their keys once, where queries are few",
          [schedule](LinearIR& ir) { return jam_groups(ir, schedule); }, false});
   p.add({"prefetch_rows", "later times over a row bring the next one",
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
+  p.add({"prefetch_next", "later times over rows or a panel ask for the next ones, where no cache has them",
+         [schedule](LinearIR& ir) { return prefetch_next(ir, schedule); }, false});
   p.add({"prefetch_ahead", "what is in no cache is asked for before it is needed, where the schedule says so",
          [schedule](LinearIR& ir) { return prefetch_ahead(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",

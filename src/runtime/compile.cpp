@@ -85,7 +85,7 @@ class Compiler {
     run_passes(ir, schedule);
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
-    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule);
+    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule.stream_when, overrides);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
@@ -123,10 +123,9 @@ class Compiler {
     add_alternative(axes, schedule, when, "online", "rewrite_online_softmax");
   }
 
-  void add_streaming(const AxisMap& axes, Schedule schedule) {
-    const Expr when = schedule.stream_when;
-    schedule.stream = true;
-    add_alternative(axes, schedule, when, "stream", "stream_outputs");
+  void add_streaming(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+    overrides.stream = true;
+    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "stream", "stream_outputs");
   }
 
   /// Rows in the lanes, for those shapes that the schedule names.
@@ -146,9 +145,16 @@ class Compiler {
     runtime::Kernel::Variant& added = kernel_->variants.back();
     const runtime::Kernel::Variant& usual = kernel_->variants.front();
     added.aligned_outputs = schedule.stream;
-    if (added.aligned_outputs && !(added.worker_bytes == usual.worker_bytes && added.call_bytes == usual.call_bytes))
-      throw Error("what runs instead of a variant needs other scratch");
+    if (added.aligned_outputs) make_room_for(usual, added);
     kernel_->choice = select(when, static_cast<std::int64_t>(kernel_->variants.size()) - 1, kernel_->choice);
+  }
+
+  /// Where one variant may run instead of the other, scratch is enough for both.
+  void make_room_for(const runtime::Kernel::Variant& usual, runtime::Kernel::Variant& added) {
+    added.worker_bytes = max(added.worker_bytes, usual.worker_bytes);
+    added.call_bytes = max(added.call_bytes, usual.call_bytes);
+    added.worker_bytes_slot = kernel_->tape.add(added.worker_bytes);
+    added.call_bytes_slot = kernel_->tape.add(added.call_bytes);
   }
 
   /// One more variant.

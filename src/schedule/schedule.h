@@ -27,6 +27,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> pack_reads;
   std::optional<std::int64_t> few_queries;   ///< so many are still few; 0: no number is
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
+  bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
 };
 
@@ -40,8 +41,8 @@ struct Schedule {
   std::vector<AxisId> loop_order;   ///< of few_queries: of all nests, so that loops of the same rows meet
   bool lanes_outside = false;       ///< the lane loop encloses all nests (else it is the innermost of each nest)
   std::int64_t lane_block = 0;      ///< elements of the lane axis in one item of work; 0: not split
-  std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first; the last takes what
-                                               ///< is left (masked), unless it is 1
+  std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first; the last takes what is
+                                               ///< left (masked), unless it is 1, and may repeat the one in front of it
   std::optional<AxisId> row_axis;   ///< its blocks are parallel, too; inside of one its elements are tiled as rows
   std::int64_t row_block = 0;
   std::int64_t row_group = 0;       ///< rows for which each panel of columns is read once; a multiple of row_block
@@ -60,11 +61,14 @@ struct Schedule {
   std::int64_t elements_ahead = 0;  ///< by which loops along rows do, into the second-level cache
   std::int64_t keys_ahead = 0;      ///< of few_queries: by which loops over keys do
   std::int64_t near_operand = 0;    ///< bytes of an operand up to which they do so only where that costs nothing
+  std::int64_t fetched_item = 0;    ///< elements of an input that an item of work reads at most if the next item's are asked for
+  bool fold_by_rows = false;        ///< what is folded down columns is read row by row, running values lie in memory
+  bool recompute = false;           ///< what is cheap is computed again where a later loop needs it, not kept
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   Expr few_queries_when = 0;        ///< for which shapes the schedule of few queries is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
-  bool stream = false;              ///< that they are
+  bool stream = false;              ///< that they are, and inputs asked for ahead
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never

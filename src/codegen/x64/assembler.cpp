@@ -600,6 +600,7 @@ class Assembler : public Xbyak::CodeGenerator {
 
   /// Four lanes at a time in the low part of a register; `at` walks over the elements.
   void load_strided(const Instruction& i) {
+    if (i.count == kNoReg) return load_all_strided(i);
     const Reg64 at = general_temp(i), stride = gpr(i.stride), n = count(i);
     const VReg group_reg = temp(i, RegClass::vector);
     Xbyak::Label done;
@@ -624,6 +625,7 @@ class Assembler : public Xbyak::CodeGenerator {
   }
 
   void store_strided(const Instruction& i) {
+    if (i.count == kNoReg) return store_all_strided(i);
     const Reg64 at = general_temp(i), stride = gpr(i.stride), n = count(i);
     const VReg group_reg = temp(i, RegClass::vector), src = i.src[0].reg;
     Xbyak::Label done;
@@ -642,6 +644,51 @@ class Assembler : public Xbyak::CodeGenerator {
       }
     }
     L(done);
+  }
+
+  /// Calls `lane(n, address)` for four lanes a stride apart, from `at` on; leaves `at` at the third of them.
+  template <typename F>
+  void walk_four(const Reg64& at, const Reg64& stride, F&& lane) {
+    lane(0, ptr[at]);
+    lane(1, ptr[at + stride]);
+    lea(at, ptr[at + 2 * stride]);
+    lane(2, ptr[at]);
+    lane(3, ptr[at + stride]);
+  }
+
+  void load_all_strided(const Instruction& i) {
+    const Reg64 at = general_temp(i), stride = gpr(i.stride);
+    lea(at, ptr[address(i)]);
+    for (int first = 0; first < lanes_; first += 4) {
+      const Xmm group = low(first == 0 ? i.dst : temp(i, RegClass::vector));
+      if (first > 0) lea(at, ptr[at + 2 * stride]);
+      walk_four(at, stride, [&](int lane, const Address& element) {
+        if (lane == 0)
+          vmovss(group, element);
+        else
+          vinsertps(group, group, element, static_cast<std::uint8_t>(lane << 4));
+      });
+      if (first > 0) insert_quarter(i.dst, group, first / 4);
+    }
+  }
+
+  void store_all_strided(const Instruction& i) {
+    const Reg64 at = general_temp(i), stride = gpr(i.stride);
+    const VReg src = i.src[0].reg;
+    lea(at, ptr[address(i)]);
+    for (int first = 0; first < lanes_; first += 4) {
+      const Xmm group = low(first == 0 ? src : temp(i, RegClass::vector));
+      if (first > 0) {
+        extract_quarter(group, src, first / 4);
+        lea(at, ptr[at + 2 * stride]);
+      }
+      walk_four(at, stride, [&](int lane, const Address& element) {
+        if (lane == 0)
+          vmovss(element, group);
+        else
+          vextractps(element, group, static_cast<std::uint8_t>(lane));
+      });
+    }
   }
 
   /// Calls `lane(n, address)` for the lanes n below the count, an address a stride apart.

@@ -11,6 +11,7 @@ namespace burin::linear {
 
 bool outline_products(LinearIR& ir, const Schedule& schedule);
 bool fuse_loops(LinearIR& ir, const Schedule& schedule);
+bool fold_by_rows(LinearIR& ir, const Schedule& schedule);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
 bool pack_constants(LinearIR& ir);
@@ -22,10 +23,12 @@ bool split_keys(LinearIR& ir, const Schedule& schedule);
 bool tile_loops(LinearIR& ir, const Schedule& schedule);
 bool contract_multiply_add(LinearIR& ir);
 bool sink_operands(LinearIR& ir);
+bool recompute_values(LinearIR& ir, const Schedule& schedule);
 bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir);
 bool jam_groups(LinearIR& ir, const Schedule& schedule);
 bool prefetch_rows(LinearIR& ir, const Schedule& schedule);
+bool prefetch_next(LinearIR& ir, const Schedule& schedule);
 bool prefetch_ahead(LinearIR& ir, const Schedule& schedule);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
 bool prefetch_across(LinearIR& ir);

@@ -11,8 +11,9 @@
 //         %x = load %a[D*_s + _d]                     prefetch %a[D*_s + 8*D + _d]
 //                                                     %x = load %a[D*_s + _d]
 //
-// Behind the last element nothing is touched: it is only a hint.
+// What the next item of work reads again is not asked for. Behind the last element nothing is touched: it is only a hint.
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -31,7 +32,7 @@ class PrefetchAhead {
       const std::string lane = path.lane_variable();
       if (lane.empty() || path.loops.back()->parallel) return;
       for (std::size_t i = 0; i < block.size(); ++i) {
-        if (block[i].is_loop() || !is_first(block[i].expression, *path.loops.back(), lane)) continue;
+        if (block[i].is_loop() || is_kept(block[i].expression, path) || !is_first(block[i].expression, *path.loops.back(), lane)) continue;
         block.insert(block.begin() + static_cast<std::ptrdiff_t>(i), Item(ahead_of(block[i].expression, *path.loops.back())));
         ++i;
       }
@@ -46,6 +47,14 @@ class PrefetchAhead {
     const auto stride = e.index.coefficient(loop.var);
     if (!stride || *stride == Expr(0) || distance(loop) == 0) return false;
     return asked_.insert({e.memory, e.index.to_string()}).second;
+  }
+
+  /// Whether the items of work in front have read this row.
+  static bool is_kept(const Expression& e, const Path& path) {
+    if (!path.loops.back()->lanes) return false;
+    const auto counts_items = [](const Loop* loop) { return loop->parallel && !is_block_loop(*loop); };
+    const auto innermost = std::find_if(path.loops.rbegin(), path.loops.rend(), counts_items);
+    return innermost != path.loops.rend() && !e.index.uses((*innermost)->var);
   }
 
   std::int64_t distance(const Loop& loop) const { return loop.lanes ? schedule_.elements_ahead : schedule_.rows_ahead; }

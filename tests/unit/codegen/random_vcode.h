@@ -200,7 +200,7 @@ class RandomProgram {
       case VOp::load_splat: i.mem = memory(); break;
       case VOp::load_strided:
         i.mem = memory();
-        i.count = any_general();
+        if (chance(70)) i.count = any_general();
         i.stride = any_general();
         i.temp_count = 2;
         i.temps = {b_.general(), b_.vector()};
@@ -229,7 +229,7 @@ class RandomProgram {
       case 1:
         i.op = VOp::store_strided;
         i.src[0] = reg(any_vector());
-        i.count = any_general();
+        if (chance(70)) i.count = any_general();
         i.stride = any_general();
         i.temp_count = 2;
         i.temps = {b_.general(), b_.vector()};

@@ -72,6 +72,9 @@ Schedule schedule_of(const FileCase& c) {
   s.rows_ahead = std::stoll(option(c, "rows_ahead", "0"));
   s.keys_ahead = std::stoll(option(c, "keys_ahead", "0"));
   s.near_operand = std::stoll(option(c, "near_operand", "0"));
+  s.fetched_item = std::stoll(option(c, "fetched_item", "0"));
+  s.fold_by_rows = c.options.contains("fold_by_rows");
+  s.recompute = c.options.contains("recompute");
   s.few_queries = c.options.contains("few_queries");
   s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
   s.product_lanes = std::stoll(option(c, "product_lanes", "8"));
@@ -170,6 +173,7 @@ Scheduled scheduled(const FileCase& c) {
   ScheduleOptions options;
   if (c.options.contains("softmax")) options.softmax_form = softmax_form(c.options.at("softmax"));
   options.brgemm_executor = c.options.contains("executor");
+  options.stream = c.options.contains("stream");
   s.schedule = choose_schedule(s.graph, s.axes, s.target, options);
   if (c.options.contains("few_queries")) s.schedule = schedule_few_queries(s.graph, s.axes, s.target, s.schedule);
   if (target == "neon") s.schedule.lane_steps.push_back(1);

@@ -140,7 +140,8 @@ TEST(LinearVerifier, Loops) {
   reject(kStoreAll + "lanes _i in 0..S step 4 partial { loop _j in 0.._i { } }", "a bound names _i, the variable of a lane loop");
   loop("loop _i in 0..S step 0", "a step is 0");
   loop("loop _i in 0..S step 4", "the last step, 4, is not partial and is not known to divide S");
-  reject(kStoreAll + "loop _i in 0..S { step 4 { }\n step 4 partial { } }", "step 4 follows step 4; steps must descend");
+  reject(kStoreAll + "loop _i in 0..S { step 4 { }\n step 4 { }\n step 1 { } }", "step 4 follows step 4; steps must descend");
+  reject(kStoreAll + "loop _i in 0..S { step 4 { }\n step 8 partial { } }", "step 8 follows step 4; steps must descend");
   reject(kStoreAll + "loop _i in 0..S { step 4 partial { }\n step 1 { } }", "step 4 is partial but not the last");
   loop("lanes _i in 0..S step 6 partial", "step 6 is not a multiple of the 4 lanes");
   reject(kStoreAll + "lanes _i in 0..S step 4 partial { lanes _j in 0..S step 4 partial { } }", "lane loop _i encloses another one");

@@ -241,6 +241,34 @@ TEST(MemoryOps, StoreStrided) {
       }
 }
 
+/// Without a count: all lanes, and nothing beside them.
+TEST(MemoryOps, AllLanesStrided) {
+  for (const Isa isa : runnable_isas())
+    for (const Registers registers : kOrders) {
+      MemoryKernel kernel(isa);
+      Instruction load = kernel.strided(VOp::load_strided, kernel.from);
+      Instruction store = kernel.strided(VOp::store_strided, kernel.to);
+      load.count = store.count = kNoReg;
+      kernel.append_store(store, kernel.append_load(load));
+      kernel.finish(registers);
+      const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+      for (const std::int64_t stride : {4, 12, -4, -20, 4096 + 4})
+        for (const Guard guard : {Guard::start, Guard::end}) {
+          const auto [bytes, first] = extent(stride, lanes, 4);
+          const GuardedBuffer in(bytes, guard), out(bytes, guard);
+          for (std::size_t n = 0; n < bytes; ++n) in.as<std::uint8_t>()[n] = static_cast<std::uint8_t>(n % 61);
+          std::vector<std::byte> expected(out.data(), out.data() + bytes);
+          for (std::size_t n = 0; n < lanes; ++n) {
+            const std::int64_t at = static_cast<std::int64_t>(first) + stride * static_cast<std::int64_t>(n);
+            std::memcpy(expected.data() + at, in.data() + at, 4);
+          }
+          kernel.run({in.data() + first, out.data() + first}, {static_cast<std::int64_t>(lanes), stride});
+          EXPECT_TRUE(std::equal(expected.begin(), expected.end(), out.data())) << stride;
+          EXPECT_TRUE(out.intact());
+        }
+    }
+}
+
 /// With everything shared that may be shared.
 TEST(MemoryOps, TightRegisters) {
   for (const Isa isa : runnable_isas()) {

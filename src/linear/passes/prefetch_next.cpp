@@ -1,0 +1,122 @@
+// An item of work that goes over its rows, or over its panel of columns, several times has it in a cache after the first
+// time, and computes meanwhile. Where nothing is in a cache before, the busiest of the later times asks the second-level
+// cache for what the next item reads:
+//
+//     parallel _d.b in 0..D step 64 {           parallel _d.b in 0..D step 64 {
+//       lanes _d in _d.b.._d.b + 64 {             lanes _d in _d.b.._d.b + 64 {
+//         loop _s in 0..S {                         loop _s in 0..S {
+//           %x = load %a[D*_s + _d]                   %x = load %a[D*_s + _d]
+//           %sum = ... }                  ->          %sum = ... }
+//         loop _s in 0..S {                         loop _s in 0..S {
+//           ...                                       prefetch %a[D*_s + _d + 64] second level
+//
+// A short row, whose next one the nearest cache gets (prefetch_rows), and an item so long that the next one does not fit, ask
+// for themselves, which costs next to nothing. Behind the last item nothing is touched: it is only a hint.
+
+#include <algorithm>
+#include <iterator>
+#include <vector>
+
+#include "linear/analysis.h"
+#include "linear/passes/passes.h"
+
+namespace burin::linear {
+namespace {
+
+/// A loop and those that stand alone in one another inside of it, outermost first.
+using Nest = std::vector<Loop*>;
+
+Nest nest_of(Loop& outermost) {
+  Nest nest = {&outermost};
+  while (true) {
+    std::vector<Loop*> inside;
+    for (Item& item : nest.back()->body())
+      if (item.is_loop()) inside.push_back(item.loop.get());
+    if (inside.size() != 1) return nest;
+    nest.push_back(inside.front());
+  }
+}
+
+bool same_space(const Nest& a, const Nest& b) {
+  return std::ranges::equal(a, b, [](const Loop* x, const Loop* y) { return x->var == y->var && x->begin == y->begin && x->end == y->end; });
+}
+
+/// Those over what the first one goes over.
+std::vector<Nest> times_over(Block& block) {
+  std::vector<Nest> times;
+  for (Item& item : block) {
+    if (!item.is_loop() || item.loop->parallel) continue;
+    Nest nest = nest_of(*item.loop);
+    if (times.empty() || same_space(nest, times.front())) times.push_back(std::move(nest));
+  }
+  return times;
+}
+
+std::ptrdiff_t operations(const Nest& nest) {
+  return std::ranges::count_if(nest.back()->body(), [](const Item& item) { return !item.is_loop() && !is_memory(item.expression); });
+}
+
+Expr elements(const Nest& nest) {
+  Expr product = 1;
+  for (const Loop* loop : nest) product *= loop->end - loop->begin;
+  return product;
+}
+
+class PrefetchNext {
+ public:
+  PrefetchNext(const LinearIR& ir, const Schedule& schedule) : ir_(ir), schedule_(schedule) {}
+
+  bool visit(Loop& item) {
+    bool changed = false;
+    for (Item& inside : item.body())
+      if (inside.is_loop() && inside.loop->lanes && !inside.loop->parallel)
+        changed |= bring(inside.loop->body(), *inside.loop, inside.loop->versions.front().step, 0);
+    return changed || bring(item.body(), item, 1, schedule_.prefetched_row);
+  }
+
+ private:
+  /// What the block of an item reads, where it is longer than `shortest`; the next item's is `distance` of the counter's
+  /// elements away.
+  bool bring(Block& block, const Loop& counter, std::int64_t distance, std::int64_t shortest) {
+    const std::vector<Nest> times = times_over(block);
+    if (times.size() < 2) return false;
+    const Nest& first = times.front();
+    Block& busiest = (*std::max_element(std::next(times.begin()), times.end(), [](const Nest& a, const Nest& b) {
+                       return operations(a) < operations(b);
+                     })).back()->body();
+    const Expr read = elements(first) * distance;
+    const Expr long_enough = less(shortest, read), fits = less_equal(read, schedule_.fetched_item);
+    const Expr step = select(long_enough, select(fits, distance, 0), 0);
+    if (step == Expr(0)) return false;
+    const Expr next = Expr::symbol(counter.var) + step;
+    Block prefetches;
+    for (const Item& item : first.back()->body())
+      if (!item.is_loop() && is_read_once(item.expression, counter, first))
+        prefetches.emplace_back(prefetch_of(item.expression.memory, item.expression.index.substitute({{counter.var, next}}), true));
+    busiest.insert(busiest.begin(), std::make_move_iterator(prefetches.begin()), std::make_move_iterator(prefetches.end()));
+    return !prefetches.empty();
+  }
+
+  /// An input's vectors that belong to this item.
+  bool is_read_once(const Expression& e, const Loop& counter, const Nest& nest) const {
+    const Loop& lanes = counter.lanes ? counter : *nest.back();
+    return e.op == Op::load && ir_.memory[e.memory].kind == Memory::Kind::input && lanes.lanes && e.index.uses(counter.var) &&
+           e.index.uses(nest.back()->var) && access_mode(e, lanes.var) == AccessMode::vector;
+  }
+
+  const LinearIR& ir_;
+  const Schedule& schedule_;
+};
+
+}  // namespace
+
+bool prefetch_next(LinearIR& ir, const Schedule& schedule) {
+  if (!schedule.stream || schedule.fetched_item == 0) return false;
+  bool changed = false;
+  for_each_loop(ir.phases, [&](Loop& loop) {
+    if (loop.parallel) changed |= PrefetchNext(ir, schedule).visit(loop);
+  });
+  return changed;
+}
+
+}  // namespace burin::linear
