@@ -65,7 +65,7 @@ class Candidates {
   std::optional<std::string> refusal(const Node& node) const {
     if (!is_candidate_kind(node)) return std::nullopt;
     if (auto reason = wrong_type(node)) return reason;
-    if (is_tiny(space(node))) return "tiny: a call would cost more than the work";
+    if (is_tiny(space(node))) return why_tiny_is_left();
     return std::nullopt;
   }
 
@@ -322,8 +322,15 @@ class Carving {
     if (!reason && with_movement) reason = why_movement_stays_outside(graph_, group);
     if (!reason) reason = try_carving(group);
     if (!reason) return;
-    if (with_movement) return carve(group, false);
+    if (with_movement) return carve_without_movement(group, *reason);
     report_.rejected.push_back({names(graph_, group), *reason});
+  }
+
+  void carve_without_movement(const std::vector<NodeId>& group, const std::string& reason) {
+    std::vector<NodeId> movement;
+    std::copy_if(group.begin(), group.end(), std::back_inserter(movement), [&](NodeId id) { return is_movement_kind(graph_.node(id).op); });
+    if (movement.size() < group.size()) report_.rejected.push_back({names(graph_, movement), reason});
+    carve(group, false);
   }
 
   std::optional<std::string> try_carving(const std::vector<NodeId>& group) {
