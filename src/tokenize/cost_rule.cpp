@@ -54,10 +54,8 @@ std::optional<std::string> why_attention_is_left(const Expr& queries, const Expr
   return fmt::format("heads of {} elements: products of more than {} are faster alone", largest, kLargestHead);
 }
 
-bool is_vector_of_columns(const Tensor& constant, const Expr& columns) {
-  if (constant.size() == 1) return true;
-  return !constant.dims().empty() && columns == Expr(constant.dims().back()) &&
-         constant.size() == constant.dims().back();
+bool is_vector_of_columns(const Tensor& constant) {
+  return constant.size() == 1 || constant.size() == constant.dims().back();
 }
 
 std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node) {
@@ -73,7 +71,7 @@ std::optional<std::string> why_product_is_left(const Graph& graph, const Node& n
     return "transposes or scales its operands";
   if (node.inputs.size() > 2 && node.inputs[2] != kNone) {
     const Value& bias = graph.value(node.inputs[2]);
-    if (!bias.constant || !is_vector_of_columns(*bias.constant, graph.value(node.outputs[0]).shape.back()))
+    if (!bias.constant || !is_vector_of_columns(*bias.constant))
       return "its bias is no constant vector";
   }
   return std::nullopt;

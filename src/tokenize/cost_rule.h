@@ -31,8 +31,9 @@ std::optional<std::string> why_attention_is_left(const Expr& queries, const Expr
 /// length of the sums; columns fill at least one vector.
 std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node);
 
-/// One number, or one a column: not as many in another dimension ([N,1] is one a row).
-bool is_vector_of_columns(const Tensor& constant, const Expr& columns);
+/// Of what broadcasts to rows and columns: one number, or one a column, not as many in another dimension ([N,1] is one a
+/// row).
+bool is_vector_of_columns(const Tensor& constant);
 
 inline constexpr std::int64_t kLargestHead = 384;
 /// Queries of one block, whatever the instruction set.
