@@ -412,7 +412,7 @@ class PhaseEmitter {
     Step s;
     s.expression = &e;
     for (const ValueId v : e.in) s.rows |= spans_rows(v, t), s.lanes |= spans_lanes(v, t);
-    if (linear::is_memory(e) || e.op == Op::integer) {
+    if (linear::is_memory(e) || linear::is_integer(e.op)) {
       s.rows |= t.rows > 1 && e.index.uses(t.row_variable);
       s.lanes |= !t.lane_variable.empty() && e.index.uses(t.lane_variable);
     }
@@ -519,6 +519,7 @@ class PhaseEmitter {
     }
     if (e.op == Op::load) return emit_load(s, t, row, vector);
     if (e.op == Op::store) return emit_store(s, t, row, vector);
+    if (e.op == Op::integer_i32) return emit_word(e, t, row, vector);
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
     if (e.op == Op::prefetch) return emit_prefetch(s, t, row, vector);
     if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e, t, row);
@@ -582,6 +583,19 @@ class PhaseEmitter {
     }
     const VReg first = b_.op(VOp::splat64, {reg(index_.evaluate(e.index + away))});
     slot(e.out, row, vector) = along_lanes(b_.op(VOp::to_f32, {reg(first)}), lane_step);
+  }
+
+  /// The same as i32.
+  void emit_word(const Expression& e, const Tile& t, std::int64_t row, std::int64_t vector) {
+    const Expr lane_step = step_of(e, t.lane_variable);
+    const Expr first = e.index + step_of(e, t.rows > 1 ? t.row_variable : "") * row + lane_step * (vector * target_.lanes());
+    const auto number = first.as_constant();
+    VReg x = number ? b_.op(VOp::constant, {}, static_cast<std::int32_t>(*number)) : b_.op(VOp::splat64, {reg(index_.evaluate(first))});
+    if (!(lane_step == Expr(0))) {
+      const VReg step = b_.op(VOp::splat64, {reg(index_.evaluate(lane_step))});
+      x = b_.op(VOp::add_i32, {reg(x), reg(b_.op(VOp::mul_i32, {reg(b_.op(VOp::iota, {})), reg(step)}))});
+    }
+    slot(e.out, row, vector) = x;
   }
 
   /// x + step * lane

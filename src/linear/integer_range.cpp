@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "burin/error.h"
 
@@ -24,9 +25,12 @@ Expr bound_of_constant(const Tensor& tensor) {
   return bound;
 }
 
-}  // namespace
+/// Of each value once, however often it is read.
+using Known = std::map<ValueId, Expr>;
 
-Expr integer_bound(const Graph& body, ValueId id) {
+Expr bound_of(const Graph& body, ValueId id, Known& known);
+
+Expr bound_anew(const Graph& body, ValueId id, Known& known) {
   const Value& value = body.value(id);
   if (value.precision == Precision::boolean) return 1;
   if (value.constant) return bound_of_constant(*value.constant);
@@ -36,7 +40,7 @@ Expr integer_bound(const Graph& body, ValueId id) {
   const Node& node = body.node(value.producer);
   if (size_of(value.precision) < sizeof(float))  // narrow integers wrap
     throw Error(fmt::format("node '{}': no kernel that computes {}", node.name, to_string(value.precision)));
-  const auto operand = [&](std::size_t i) { return integer_bound(body, node.inputs[i]); };
+  const auto operand = [&](std::size_t i) { return bound_of(body, node.inputs[i], known); };
   switch (node.op) {
     case OpKind::Range: return operand(0) + operand(2) * value.shape[0];
     case OpKind::Add:
@@ -60,6 +64,18 @@ Expr integer_bound(const Graph& body, ValueId id) {
   }
   throw Error(
       fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(value.precision)));
+}
+
+Expr bound_of(const Graph& body, ValueId id, Known& known) {
+  if (const auto found = known.find(id); found != known.end()) return found->second;
+  return known[id] = bound_anew(body, id, known);
+}
+
+}  // namespace
+
+Expr integer_bound(const Graph& body, ValueId value) {
+  Known known;
+  return bound_of(body, value, known);
 }
 
 }  // namespace burin::linear

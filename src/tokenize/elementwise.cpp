@@ -49,6 +49,32 @@ bool is_supported_normalisation(const Graph& graph, const Node& node) {
   }
 }
 
+bool is_integer_of_kernels(Precision precision) { return precision == Precision::i32 || precision == Precision::i64; }
+
+/// What has kernels for i32 and i64: what linear/words.h computes, and movement. (A division of integers has no
+/// instruction; the machine's own, one by one, is what a stand-alone operation does.)
+bool is_carved_of_integers(OpKind op) {
+  switch (op) {
+    case OpKind::Add:
+    case OpKind::Sub:
+    case OpKind::Mul:
+    case OpKind::Min:
+    case OpKind::Max:
+    case OpKind::Neg:
+    case OpKind::Abs:
+    case OpKind::Equal:
+    case OpKind::Less:
+    case OpKind::LessOrEqual:
+    case OpKind::Greater:
+    case OpKind::GreaterOrEqual:
+    case OpKind::Where:
+    case OpKind::Clip:
+    case OpKind::Cast:
+    case OpKind::Identity: return true;
+    default: return is_movement_kind(op);
+  }
+}
+
 /// A shape that members iterate over, and those of its axes that they fold.
 struct Space {
   Shape shape;
@@ -102,6 +128,7 @@ class Candidates {
 
   std::optional<std::string> wrong_type(const Node& node) const {
     if (auto reason = wrong_precision(node)) return reason;
+    if (reads_integers(node) && !is_carved_of_integers(node.op)) return fmt::format("no kernel for {} of integers", info(node.op).name);
     const bool normalises = info(node.op).category == OpCategory::normalize;
     const bool folds_nothing = is_reduction(node) && node.ints_attribute("axes").empty();
     if (node.op == OpKind::ArgMax || folds_nothing ||
@@ -115,11 +142,17 @@ class Candidates {
       for (const ValueId value : *values) {
         if (value == kNone || is_shape_operand(node, value)) continue;
         const Precision precision = graph_.value(value).precision;
-        if (precision != Precision::f32 && precision != Precision::boolean)
-          return fmt::format("works on {}; kernels are f32 and bool", to_string(precision));
+        if (precision != Precision::f32 && precision != Precision::boolean && !is_integer_of_kernels(precision))
+          return fmt::format("works on {}; kernels are f32, i32, i64 and bool", to_string(precision));
       }
     }
     return std::nullopt;
+  }
+
+  bool reads_integers(const Node& node) const {
+    return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
+      return v != kNone && !is_shape_operand(node, v) && is_integer_of_kernels(graph_.value(v).precision);
+    });
   }
 
   /// Bounds of a Slice, the shape of a Reshape: integers that are known.

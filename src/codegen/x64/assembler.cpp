@@ -850,6 +850,8 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::ret: return leave();
       case VOp::prefetch: return prefetch(i);
       case VOp::mask_first: return mask_first(i);
+      case VOp::equal_i32: return wide_ ? vpcmpeqd(k(i.dst), vec(i.src[0]), source(i, 1).operand()) : binary<Xmm, Xmm>(i, &C::vpcmpeqd);
+      case VOp::greater_i32: return wide_ ? vpcmpgtd(k(i.dst), vec(i.src[0]), source(i, 1).operand()) : binary<Xmm, Xmm>(i, &C::vpcmpgtd);
       case VOp::mask_any: return mask_any(i);
       case VOp::cmp: return compare(i);
       case VOp::mov: return move(i);
@@ -889,6 +891,9 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::xor_bits: return binary(i, &C::vxorps);
       case VOp::add_i32: return binary(i, &C::vpaddd);
       case VOp::sub_i32: return binary(i, &C::vpsubd);
+      case VOp::mul_i32: return binary(i, &C::vpmulld);
+      case VOp::shl_each_i32: return binary(i, &C::vpsllvd);
+      case VOp::shr_each_i32: return binary(i, &C::vpsrlvd);
       case VOp::shl_i32: return shift(i, &C::vpslld);
       case VOp::shr_i32: return shift(i, &C::vpsrld);
       case VOp::sar_i32: return shift(i, &C::vpsrad);
