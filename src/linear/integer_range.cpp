@@ -10,7 +10,12 @@
 namespace burin::linear {
 namespace {
 
-Expr magnitude(const Expr& e, const Facts& facts) { return facts.proves_at_least(e, 0) ? e : max(e, 0 - e); }
+/// (How much too large a number is does not matter.)
+std::int64_t magnitude(std::int64_t x) { return std::abs(std::clamp(x, -2 * kExactIntegers, 2 * kExactIntegers)); }
+Expr magnitude(const Expr& e, const Facts& facts) {
+  if (const auto number = e.as_constant()) return magnitude(*number);
+  return facts.proves_at_least(e, 0) ? e : max(e, 0 - e);
+}
 
 Expr bound_of_elements(const std::vector<Expr>& elements, const Facts& facts) {
   Expr bound = magnitude(elements.front(), facts);
@@ -21,7 +26,7 @@ Expr bound_of_elements(const std::vector<Expr>& elements, const Facts& facts) {
 Expr bound_of_constant(const Tensor& tensor) {
   std::int64_t bound = 0;
   for (std::int64_t i = 0; i < tensor.size(); ++i)
-    bound = std::max(bound, std::abs(std::clamp(tensor.int_at(i), -2 * kExactIntegers, 2 * kExactIntegers)));
+    bound = std::max(bound, magnitude(tensor.int_at(i)));
   return bound;
 }
 
