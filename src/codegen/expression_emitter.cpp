@@ -201,29 +201,15 @@ VReg ElementwiseEmitter::mul_high(VReg a, VReg b) {
   return add(mul(a1, b1), add(high(first), high(second)));
 }
 
-/// What is left of the number when its lowest bits, as many as it has more than a word, are shifted out is a word, which
-/// the machine rounds; a lowest bit that says whether any of those was on makes that the rounding of the whole number.
 VReg ElementwiseEmitter::i64_to_f32(VReg low, VReg high) {
-  constexpr std::uint32_t kMantissaBits = 23, kBias = 127;
-  const auto sign = [&](VReg x) { return b_.op(VOp::sar_i32, {reg(x)}, kWordBits - 1); };
-  const auto bits = [&](VOp op, VReg x, std::uint32_t c) { return b_.op(op, {reg(x), constant_bits(c)}); };
-  const auto both = [&](VOp op, VReg x, VReg y) { return b_.op(op, {reg(x), reg(y)}); };
-  // Bits of the high word that are not those of its sign: from the exponent of it as a float. (One too many is harmless.)
-  const VReg magnitude = b_.op(VOp::to_f32, {reg(both(VOp::xor_bits, high, sign(high)))});
-  const VReg exponent = b_.op(VOp::shr_i32, {reg(magnitude)}, kMantissaBits);
-  const VReg zero = b_.op(VOp::constant, {}, 0);
-  const VReg is_word = b_.op(VOp::equal_i32, {reg(high), reg(sign(low))});
-  const VReg has_high = b_.op(VOp::greater_i32, {reg(exponent), reg(zero)});
-  VReg shift = b_.op(VOp::blend, {reg(has_high), reg(bits(VOp::sub_i32, exponent, kBias - 2)), reg(b_.op(VOp::constant, {}, 1))});
-  const VReg too_far = b_.op(VOp::greater_i32, {reg(shift), reg(b_.op(VOp::constant, {}, kWordBits))});
-  shift = b_.op(VOp::blend, {reg(too_far), reg(b_.op(VOp::constant, {}, kWordBits)), reg(shift)});
-  shift = b_.op(VOp::blend, {reg(is_word), reg(zero), reg(shift)});
-  const VReg back = both(VOp::sub_i32, b_.op(VOp::constant, {}, kWordBits), shift);
-  const VReg kept = both(VOp::or_bits, both(VOp::shr_each_i32, low, shift), both(VOp::shl_each_i32, high, back));
-  const VReg all_kept = b_.op(VOp::equal_i32, {reg(both(VOp::shl_each_i32, low, back)), reg(zero)});
-  const VReg rounded = b_.op(VOp::to_f32, {reg(b_.op(VOp::blend, {reg(all_kept), reg(kept), reg(bits(VOp::or_bits, kept, 1))}))});
-  const VReg scale = b_.op(VOp::shl_i32, {reg(bits(VOp::add_i32, shift, kBias))}, kMantissaBits);
-  return both(VOp::mul, rounded, scale);
+  Instruction i;
+  i.op = VOp::i64_to_f32;
+  i.src = {reg(low), reg(high), {}};
+  i.temps = {b_.vector(), b_.general()};
+  i.temp_count = 2;
+  i.dst = b_.vector();
+  b_.append(i);
+  return i.dst;
 }
 
 VReg ElementwiseEmitter::combine(Op op, VReg a, VReg b) {

@@ -102,8 +102,6 @@ std::vector<OpCase> cases() {
       {VOp::add_i32, 2, words([](auto a, auto b, auto) { return a + b; })},
       {VOp::sub_i32, 2, words([](auto a, auto b, auto) { return a - b; })},
       {VOp::mul_i32, 2, words([](auto a, auto b, auto) { return a * b; })},
-      {VOp::shl_each_i32, 2, words([](auto a, auto b, auto) { return b < 32 ? a << b : 0; })},
-      {VOp::shr_each_i32, 2, words([](auto a, auto b, auto) { return b < 32 ? a >> b : 0; })},
       {VOp::to_i32, 1, words([](auto a, auto, auto) {
          const double x = std::nearbyint(double{as_float(a)});
          if (!(x >= -0x1p31 && x < 0x1p31)) return 0x80000000U;
