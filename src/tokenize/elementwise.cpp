@@ -24,7 +24,7 @@ std::set<std::size_t> folded_axes(const Graph& graph, const Node& node) {
   if (info(node.op).category == OpCategory::reduce)
     for (const std::int64_t axis : node.ints_attribute("axes"))
       axes.insert(static_cast<std::size_t>(axis));
-  if (info(node.op).category != OpCategory::normalize) return axes;
+  if (info(node.op).category != OpCategory::normalize || node.op == OpKind::BatchNormalization) return axes;
   const std::size_t rank = graph.value(node.inputs[0]).shape.size();
   const bool one = node.op == OpKind::Softmax || node.op == OpKind::LogSoftmax;
   const bool channels =
@@ -45,6 +45,7 @@ bool is_supported_normalisation(const Graph& graph, const Node& node) {
     case OpKind::RMSNormalization: return node.outputs.size() == 1 && rank > 0;
     case OpKind::InstanceNormalization:
     case OpKind::GroupNormalization: return rank > 2;
+    case OpKind::BatchNormalization: return rank > 1;
     default: return false;
   }
 }

@@ -397,6 +397,7 @@ std::string GraphFuzzer::culprits(const Subject& subject, const Shaped& s, Compi
   std::string out;
   for (const std::string& name : names) {
     options.disabled_passes = {name};
+    announce(fmt::format("{}\n{}\nwithout {}\n", replay_, text_, name));
     try {
       Compiled compiled;
       for (const NodeId id : subgraphs_of(subject.graph)) {
