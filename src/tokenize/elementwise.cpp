@@ -80,6 +80,7 @@ bool is_carved_of_integers(OpKind op) {
 struct Space {
   Shape shape;
   std::set<std::size_t> folded;
+  bool is_of_rows = false;  ///< of what is left where a reduction of the group has dropped axes
 };
 
 /// The candidates: single nodes that may be members of a group.
@@ -107,7 +108,7 @@ class Candidates {
     if (is_movement_kind(node.op)) all.push_back({graph_.value(node.inputs[0]).shape, {}});
     return all;
   }
-  /// The result has another rank than the space: nobody in the group may read it.
+  /// The result has another rank than the space.
   bool drops_axis(const Node& node) const {
     return is_reduction(node) && node.int_attribute("keepdims", 1) == 0;
   }
@@ -167,11 +168,26 @@ class Candidates {
   bool with_movement_;
 };
 
+/// As a reduction that drops its axes sees the spaces of those who read it: with ones in their places.
+std::vector<Space> with_dropped_axes(const std::vector<Space>& spaces, const Graph& graph, const Node& reduction) {
+  const std::size_t rank = graph.value(reduction.outputs[0]).shape.size();
+  std::vector<Space> all;
+  for (const Space& space : spaces) {
+    if (space.is_of_rows || space.shape.size() != rank || !space.folded.empty()) continue;
+    Space wide;
+    wide.shape = space.shape;
+    for (const std::int64_t axis : reduction.ints_attribute("axes")) wide.shape.insert(wide.shape.begin() + axis, Expr(1));
+    all.push_back(std::move(wide));
+  }
+  return all;
+}
+
 /// The larger of two spaces, if the other one is the same or has one number instead of the elements
 /// of the last axis, or of those that are folded.
 std::optional<Space> common_space(const Space& a, const Space& b) {
-  if (a.shape.size() != b.shape.size()) return std::nullopt;
+  if (a.shape.size() != b.shape.size() || (a.is_of_rows && b.is_of_rows)) return std::nullopt;
   Space out = a;
+  out.is_of_rows = a.is_of_rows || b.is_of_rows;
   out.folded.insert(b.folded.begin(), b.folded.end());
   bool a_is_smaller = false, b_is_smaller = false;
   for (std::size_t d = 0; d < a.shape.size(); ++d) {
@@ -231,11 +247,24 @@ class Grouping {
   void try_merge(NodeId producer, NodeId node) {
     if (producer == kNone || !spaces_.contains(producer)) return;
     const NodeId a = contraction_.cluster(producer), b = contraction_.cluster(node);
-    if (a == b || candidates_.drops_axis(graph_.node(producer))) return;
-    std::vector<Space> spaces = common_spaces(spaces_.at(a), spaces_.at(b));
+    if (a == b) return;
+    std::vector<Space> spaces = candidates_.drops_axis(graph_.node(producer)) ? spaces_of_rows_as_well(a, b, graph_.node(producer))
+                                                                               : common_spaces(spaces_.at(a), spaces_.at(b));
     if (spaces.empty() || contraction_.makes_cycle(a, b)) return;
     contraction_.merge(a, b);
     spaces_[contraction_.cluster(a)] = std::move(spaces);
+  }
+
+  /// Of the reduction's cluster and of one that reads it: the rows' too, so that more of what is computed for them may join.
+  /// (Rows of one length: what is computed for rows joins the reductions of one cluster only.)
+  std::vector<Space> spaces_of_rows_as_well(NodeId reduction, NodeId reader, const Node& node) const {
+    std::vector<Space> spaces = common_spaces(spaces_.at(reduction), with_dropped_axes(spaces_.at(reader), graph_, node));
+    if (spaces.empty()) return {};
+    for (Space space : spaces_.at(reader)) {
+      space.is_of_rows = true;
+      spaces.push_back(std::move(space));
+    }
+    return spaces;
   }
 
   const Graph& graph_;

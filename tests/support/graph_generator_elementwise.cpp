@@ -405,8 +405,12 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
       Attributes dropped = attributes;
       dropped["keepdims"] = std::int64_t{0};
       Known w = apply(op, {x.id}, v.low, v.high, v.error, dropped);
-      extra_outputs_.push_back(w);
       feature("reduction", "keepdims_0");
+      if (random_.chance(0.5)) {  // and what is computed of it
+        if (const auto next_one = unary(random_.pick({OpKind::Tanh, OpKind::Relu, OpKind::Abs, OpKind::Sigmoid}), w)) w = *next_one;
+        feature("reduction", "keepdims_0_read");
+      }
+      extra_outputs_.push_back(w);
     }
     return true;
   }
@@ -465,6 +469,13 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     const bool grouped = count && random_.chance(0.6);
     const std::int64_t groups = grouped ? (*count % 2 == 0 && random_.chance(0.5) ? *count / 2 : random_.chance(0.5) ? 1 : *count) : 1;
     Attributes attributes = {{"epsilon", epsilon}};
+    if (random_.chance(0.25)) {  // factors and summands of a batch
+      const Known x = item.value;
+      const ValueId scale = input("x", {channels}).id, bias = input("x", {channels}).id, mean = input("x", {channels}).id;
+      const double limit = 3 * x.magnitude() + 9;
+      add(apply(OpKind::BatchNormalization, {x.id, scale, bias, mean, input("pos", {channels}).id}, -limit, limit, 3 * x.error + 4 * kEpsilon * limit, attributes), {i});
+      return true;
+    }
     if (grouped) attributes["num_groups"] = groups;
     const ValueId scale = input("x", {channels}).id, bias = input("x", {channels}).id;
     const double m = 2 * std::sqrt(20000) + 2;
@@ -576,13 +587,13 @@ void declare_elementwise_features(Coverage& coverage) {
   coverage.declare("integers", {"i32", "i64"});
   coverage.declare("integer_op", {"add", "sub", "mul", "min", "max", "neg", "abs", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip", "cast"});
   coverage.declare("integer_cast", {"from f32", "from bool", "from i32", "from i64", "to f32"});
-  coverage.declare("reduction", {"keepdims_0"});
+  coverage.declare("reduction", {"keepdims_0", "keepdims_0_read"});
   coverage.declare("op", {"abs", "neg", "sqrt", "rsqrt", "reciprocal", "square", "exp", "exp2", "log", "tanh", "sigmoid", "erf",
                           "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "hard_sigmoid", "hard_swish", "floor", "ceil",
                           "round", "sign", "sin", "cos", "not", "is_nan", "cast", "add", "sub", "mul", "div", "pow", "min", "max",
                           "prelu", "and", "or", "xor", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip",
                           "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_l2", "softmax", "log_softmax", "layer_norm",
-                          "rms_norm", "group_norm", "instance_norm"});
+                          "rms_norm", "group_norm", "instance_norm", "batch_norm"});
 }
 
 }  // namespace burin::testing

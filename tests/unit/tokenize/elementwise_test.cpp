@@ -82,7 +82,7 @@ TEST(TokenizeElementwise, SmallerSpacesStayApart) {
   EXPECT_EQ(groups(t.report), (std::vector<Names>{{"a", "b"}, {"c", "d"}}));
 }
 
-TEST(TokenizeElementwise, ReductionThatDropsItsAxisEndsAGroup) {
+TEST(TokenizeElementwise, ReductionsThatDropTheirAxisGoOn) {
   const auto t = run(R"(graph @g(%x: f32[B,96], %y: f32[B]) {
     %a = exp %x
     %s = reduce_sum %a, axes=[1], keepdims=0
@@ -90,7 +90,20 @@ TEST(TokenizeElementwise, ReductionThatDropsItsAxisEndsAGroup) {
     %c = tanh %b
     return %c
   })");
-  EXPECT_EQ(groups(t.report), (std::vector<Names>{{"a", "s"}, {"b", "c"}}));
+  EXPECT_EQ(groups(t.report), (std::vector<Names>{{"a", "s", "b", "c"}}));
+}
+
+TEST(TokenizeElementwise, RowsOfOneLengthAreAGroup) {
+  const auto t = run(R"(graph @g(%x: f32[B,96], %y: f32[B,64]) {
+    %a = exp %x
+    %s = reduce_sum %a, axes=[1], keepdims=0
+    %b = exp %y
+    %r = reduce_max %b, axes=[1], keepdims=0
+    %c = add %s, %r
+    %d = tanh %c
+    return %d
+  })");
+  EXPECT_EQ(groups(t.report), (std::vector<Names>{{"a", "s", "c", "d"}, {"b", "r"}}));
 }
 
 TEST(TokenizeElementwise, ContractedGroupsMakeNoCycle) {
