@@ -636,8 +636,22 @@ class Lowering {
     computed_[node.outputs[0]] = value;
   }
 
+  /// A piece that is only copied has no axis in common with what is computed of others: its own innermost one lies in the
+  /// lanes.
+  std::optional<AxisId> lanes_of_copy(ValueId piece) const {
+    const std::vector<AxisId> axes = axes_.of(piece);
+    const ValueId root = root_of(piece);
+    const bool is_copied = !computed_.contains(root) && !computed_words_.contains(root);
+    const bool has_lanes = std::find(axes.begin(), axes.end(), schedule_.lane_axis) != axes.end();
+    const auto& last = axes_.dims[piece].empty() ? std::vector<AxisId>{} : axes_.dims[piece].back();
+    if (!is_copied || has_lanes || schedule_.lanes_outside || last.empty() || is_shared(last.back())) return lane_axis_;
+    return last.back();
+  }
+
   void store_output(std::size_t i) {
+    const auto lanes = lane_axis_;
     for (const StoredPiece& piece : stored_pieces(body_, body_.outputs[i])) {
+      lane_axis_ = lanes_of_copy(piece.value);
       std::vector<Expr> strides = ir_.outputs[i].strides;
       Block* block = open_nest(nests_, axes_.of(piece.value));
       Expr index = 0;
@@ -651,6 +665,7 @@ class Lowering {
       } else {
         emit_store(*block, output_memory_[i], std::move(index), operand(*block, piece.value));
       }
+      lane_axis_ = lanes;
     }
   }
 
