@@ -86,8 +86,7 @@ struct Space {
 /// The candidates: single nodes that may be members of a group.
 class Candidates {
  public:
-  Candidates(const Graph& graph, bool with_movement)
-      : graph_(graph), users_(graph.users()), with_movement_(with_movement) {}
+  Candidates(const Graph& graph, Movement movement) : graph_(graph), users_(graph.users()), movement_(movement) {}
 
   /// Why the node cannot be a member; nothing if it can, or if it is of a kind that no group takes.
   std::optional<std::string> refusal(const Node& node) const {
@@ -119,7 +118,7 @@ class Candidates {
            info(node.op).category == OpCategory::normalize;
   }
   bool is_movement(const Node& node) const {
-    return with_movement_ && is_movement_of_group(graph_, node, users_) && !wrong_precision(node);
+    return is_movement_of_group(graph_, node, users_, movement_) && !wrong_precision(node);
   }
   bool is_reduction(const Node& node) const { return info(node.op).category == OpCategory::reduce; }
 
@@ -165,7 +164,7 @@ class Candidates {
 
   const Graph& graph_;
   std::vector<std::vector<NodeId>> users_;
-  bool with_movement_;
+  Movement movement_;
 };
 
 /// As a reduction that drops its axes sees the spaces of those who read it: with ones in their places.
@@ -223,8 +222,8 @@ std::vector<Space> common_spaces(const std::vector<Space>& a, std::vector<Space>
 /// Grows groups along the edges of the graph, in order, one merge at a time.
 class Grouping {
  public:
-  Grouping(const Graph& graph, const std::vector<NodeId>& nodes, bool with_movement)
-      : graph_(graph), candidates_(graph, with_movement), contraction_(graph) {
+  Grouping(const Graph& graph, const std::vector<NodeId>& nodes, Movement movement)
+      : graph_(graph), candidates_(graph, movement), contraction_(graph) {
     for (const NodeId id : nodes) {
       const Node& node = graph.node(id);
       if (node.erased || !candidates_.is_member(node)) continue;
@@ -361,7 +360,7 @@ std::vector<std::string> names(const Graph& graph, const std::vector<NodeId>& no
 
 /// Nodes that no group takes, with the same reason in one entry.
 void report_refusals(const Graph& graph, TokenizeReport& report) {
-  const Candidates candidates(graph, false);
+  const Candidates candidates(graph, Movement::none);
   std::map<std::string, std::vector<NodeId>> refused;
   for (const NodeId id : graph.order())
     if (const auto reason = candidates.refusal(graph.node(id))) refused[*reason].push_back(id);
@@ -373,18 +372,19 @@ class Carving {
  public:
   Carving(Graph& graph, TokenizeReport& report) : graph_(graph), report_(report) {}
 
-  /// Groups with movement in them first; where that does not fit, their nodes without it.
-  void carve(const std::vector<NodeId>& nodes, bool with_movement) {
-    for (const std::vector<NodeId>& group : Grouping(graph_, nodes, with_movement).groups()) carve_one(group);
+  /// Groups with movement in them first; where that does not fit, their nodes with less of it.
+  void carve(const std::vector<NodeId>& nodes, Movement movement) {
+    for (const std::vector<NodeId>& group : Grouping(graph_, nodes, movement).groups()) carve_one(group, movement);
   }
 
  private:
-  void carve_one(const std::vector<NodeId>& group) {
+  void carve_one(const std::vector<NodeId>& group, Movement movement) {
     const bool with_movement = moves(graph_, group);
     std::optional<std::string> reason = why_not_worth_it(graph_, group);
     if (!reason && with_movement) reason = why_movement_stays_outside(graph_, group);
     if (!reason) reason = try_carving(group);
     if (!reason) return;
+    if (with_movement && movement == Movement::any_pieces) return carve(group, Movement::equal_pieces);
     if (with_movement) return carve_without_movement(group, *reason);
     report_.rejected.push_back({names(graph_, group), *reason});
   }
@@ -393,7 +393,7 @@ class Carving {
     std::vector<NodeId> movement;
     std::copy_if(group.begin(), group.end(), std::back_inserter(movement), [&](NodeId id) { return is_movement_kind(graph_.node(id).op); });
     if (movement.size() < group.size()) report_.rejected.push_back({names(graph_, movement), reason});
-    carve(group, false);
+    carve(group, Movement::none);
   }
 
   std::optional<std::string> try_carving(const std::vector<NodeId>& group) {
@@ -417,7 +417,7 @@ class Carving {
 
 void carve_elementwise(Graph& graph, TokenizeReport& report) {
   report_refusals(graph, report);
-  Carving(graph, report).carve(graph.order(), true);
+  Carving(graph, report).carve(graph.order(), Movement::any_pieces);
 }
 
 }  // namespace burin
