@@ -11,10 +11,11 @@ namespace {
 using linear::Op;
 
 constexpr std::uint32_t kSignBit = 0x80000000U;
+constexpr std::int64_t kWordBits = 32;
 constexpr std::uint32_t kAbsBits = 0x7fffffffU;
 constexpr std::uint32_t kInfinityBits = 0x7f800000U;
 
-enum Rounding : std::int64_t { kNearest = 0, kFloor = 1, kCeil = 2 };
+enum Rounding : std::int64_t { kNearest = 0, kFloor = 1, kCeil = 2, kTruncate = 3 };
 
 /// Those of shuffles that pick blocks of 128 bits of two vectors: even and odd ones of four, low and high ones of two.
 constexpr std::int64_t kEvenBlocks = 0x88, kOddBlocks = 0xDD, kLowHalves = 0x20, kHighHalves = 0x31;
@@ -133,6 +134,9 @@ VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {
       const VReg magnitude = b_.op(VOp::and_bits, {reg(x), constant_bits(kAbsBits)});
       return truth(b_.compare(Cond::eq, magnitude, constant_bits(kInfinityBits)));
     }
+    case Op::sign_word: return b_.op(VOp::sar_i32, {reg(x)}, kWordBits - 1);
+    case Op::to_i32: return b_.op(VOp::to_i32, {reg(b_.op(VOp::round, {reg(x)}, kTruncate))});
+    case Op::to_f32: return b_.op(VOp::to_f32, {reg(x)});
     case Op::to_bool: return truth(b_.compare(Cond::ne, x, constant(0)));
     default: throw Error(fmt::format("no code for {}", linear::info(e.op).text));
   }
@@ -162,6 +166,14 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
       const VReg scaled = b_.op(VOp::mul, {reg(x), operand(b)});
       return select(b_.compare(Cond::lt, x, constant(0)), {scaled, {}}, {x, {}});
     }
+    case Op::add_i32: return plain(VOp::add_i32);
+    case Op::sub_i32: return plain(VOp::sub_i32);
+    case Op::mul_i32: return plain(VOp::mul_i32);
+    case Op::mul_high_u32: return mul_high(a.reg, b.reg);
+    case Op::equal_i32: return truth(b_.op(VOp::equal_i32, {reg(a.reg), reg(b.reg)}));
+    case Op::less_i32: return truth(b_.op(VOp::greater_i32, {reg(b.reg), reg(a.reg)}));
+    case Op::less_u32: return truth(b_.op(VOp::greater_i32, {reg(flip_sign(b.reg)), reg(flip_sign(a.reg))}));
+    case Op::i64_to_f32: return i64_to_f32(a.reg, b.reg);
     case Op::logical_and: return plain(VOp::min);
     case Op::logical_or: return plain(VOp::max);
     case Op::logical_xor: return truth(compare(Cond::ne, a, b));
@@ -172,6 +184,32 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
     case Op::greater_equal: return truth(compare(Cond::ge, a, b));
     default: throw Error(fmt::format("no code for {}", linear::info(e.op).text));
   }
+}
+
+VReg ElementwiseEmitter::flip_sign(VReg x) { return b_.op(VOp::xor_bits, {reg(x), constant_bits(kSignBit)}); }
+
+/// By halves of words: (a1*2^16 + a0) * (b1*2^16 + b0) >> 32.
+VReg ElementwiseEmitter::mul_high(VReg a, VReg b) {
+  constexpr std::int64_t kHalf = kWordBits / 2;
+  const auto high = [&](VReg x) { return b_.op(VOp::shr_i32, {reg(x)}, kHalf); };
+  const auto low = [&](VReg x) { return b_.op(VOp::and_bits, {reg(x), constant_bits((1U << kHalf) - 1)}); };
+  const auto mul = [&](VReg x, VReg y) { return b_.op(VOp::mul_i32, {reg(x), reg(y)}); };
+  const auto add = [&](VReg x, VReg y) { return b_.op(VOp::add_i32, {reg(x), reg(y)}); };
+  const VReg a0 = low(a), a1 = high(a), b0 = low(b), b1 = high(b);
+  const VReg first = add(mul(a1, b0), high(mul(a0, b0)));
+  const VReg second = add(mul(a0, b1), low(first));
+  return add(mul(a1, b1), add(high(first), high(second)));
+}
+
+VReg ElementwiseEmitter::i64_to_f32(VReg low, VReg high) {
+  Instruction i;
+  i.op = VOp::i64_to_f32;
+  i.src = {reg(low), reg(high), {}};
+  i.temps = {b_.vector(), b_.general()};
+  i.temp_count = 2;
+  i.dst = b_.vector();
+  b_.append(i);
+  return i.dst;
 }
 
 VReg ElementwiseEmitter::combine(Op op, VReg a, VReg b) {

@@ -38,6 +38,9 @@ class ElementwiseEmitter {
   VReg truth(VReg mask);
   VReg propagate_nan(VOp op, VReg a, VReg b);
   VReg unary(const linear::Expression& e, VReg x);
+  VReg flip_sign(VReg x);
+  VReg mul_high(VReg a, VReg b);
+  VReg i64_to_f32(VReg low, VReg high);
   VReg fused(VOp op, const std::vector<Element>& in);
   VReg binary(const linear::Expression& e, const Element& a, const Element& b);
   Operand operand(const Element& e) const;

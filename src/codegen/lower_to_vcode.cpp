@@ -427,7 +427,7 @@ class PhaseEmitter {
     Step s;
     s.expression = &e;
     for (const ValueId v : e.in) s.rows |= spans_rows(v, t), s.lanes |= spans_lanes(v, t);
-    if (linear::is_memory(e) || e.op == Op::integer) {
+    if (linear::is_memory(e) || linear::is_integer(e.op)) {
       s.rows |= t.rows > 1 && e.index.uses(t.row_variable);
       s.lanes |= !t.lane_variable.empty() && e.index.uses(t.lane_variable);
     }
@@ -536,6 +536,7 @@ class PhaseEmitter {
     }
     if (e.op == Op::load) return emit_load(s, t, row, vector);
     if (e.op == Op::store) return emit_store(s, t, row, vector);
+    if (e.op == Op::integer_i32) return emit_word(e, t, row, vector);
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
     if (e.op == Op::prefetch) return emit_prefetch(s, t, row, vector);
     if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e, t, row);
@@ -599,6 +600,19 @@ class PhaseEmitter {
     }
     const VReg first = b_.op(VOp::splat64, {reg(index_.evaluate(e.index + away))});
     slot(e.out, row, vector) = along_lanes(b_.op(VOp::to_f32, {reg(first)}), lane_step);
+  }
+
+  /// The same as i32.
+  void emit_word(const Expression& e, const Tile& t, std::int64_t row, std::int64_t vector) {
+    const Expr lane_step = step_of(e, t.lane_variable);
+    const Expr first = e.index + step_of(e, t.rows > 1 ? t.row_variable : "") * row + lane_step * (vector * target_.lanes());
+    const auto number = first.as_constant();
+    VReg x = number ? b_.op(VOp::constant, {}, static_cast<std::int32_t>(*number)) : b_.op(VOp::splat64, {reg(index_.evaluate(first))});
+    if (!(lane_step == Expr(0))) {
+      const VReg step = b_.op(VOp::splat64, {reg(index_.evaluate(lane_step))});
+      x = b_.op(VOp::add_i32, {reg(x), reg(b_.op(VOp::mul_i32, {reg(b_.op(VOp::iota, {})), reg(step)}))});
+    }
+    slot(e.out, row, vector) = x;
   }
 
   /// x + step * lane
@@ -729,16 +743,37 @@ class PhaseEmitter {
   struct PairTables {
     VReg evens, odds;         ///< where a vector's elements at even and odd places lie
     VReg first, second;       ///< from which lane each pair of the first and the second vector comes
-    VReg low_half, even_lanes;  ///< masks
+    VReg low_half = kNoReg, even_lanes = kNoReg;  ///< masks, where a permutation sees one vector only
   };
   PairTables pair_tables() {
     PairTables p;
+    if (target_.has_lookup_both) {
+      constexpr std::int64_t kLaneBits = 4;  // of 16 lanes: the numbers of the second vector's lanes have one more
+      const VReg lane = b_.op(VOp::iota, {});
+      p.evens = b_.op(VOp::shl_i32, {reg(lane)}, 1), p.odds = b_.op(VOp::add_i32, {reg(p.evens), constant_bits(1)});
+      const VReg parity = b_.op(VOp::shl_i32, {reg(b_.op(VOp::and_bits, {reg(lane), constant_bits(1)}))}, kLaneBits);
+      p.first = b_.op(VOp::or_bits, {reg(b_.op(VOp::shr_i32, {reg(lane)}, 1)), reg(parity)});
+      p.second = b_.op(VOp::add_i32, {reg(p.first), constant_bits(static_cast<std::uint32_t>(target_.lanes() / 2))});
+      return p;
+    }
     p.evens = lane_numbers(1, 0, 0), p.odds = lane_numbers(1, 0, 1);
     p.first = lane_numbers(0, 1, 0), p.second = lane_numbers(0, 1, target_.lanes() / 2);
     p.low_half = first_lanes(prologue_.parameter(target_.lanes() / 2));
     const VReg parity = b_.op(VOp::and_bits, {reg(b_.op(VOp::iota, {})), constant_bits(1)});
     p.even_lanes = b_.compare(Cond::eq, b_.op(VOp::to_f32, {reg(parity)}), constant(0));
     return p;
+  }
+
+  /// What the table says of the lanes of two vectors.
+  VReg lookup_both(VReg table, VReg first, VReg second) {
+    Instruction i;
+    i.op = VOp::lookup_both;
+    i.src = {reg(table), reg(first), reg(second)};
+    i.temps = {b_.vector()};
+    i.temp_count = 1;
+    i.dst = b_.vector();
+    b_.append(i);
+    return i.dst;
   }
 
   static bool holds_pairs(const Loop& loop) {
@@ -763,11 +798,18 @@ class PhaseEmitter {
       b_.append(i);
     }
     const auto pick = [&](VReg lanes) {
+      if (target_.has_lookup_both) return lookup_both(lanes, memory[0], memory[1]);
       const VReg low = b_.op(VOp::lookup16, {reg(lanes), reg(memory[0])}), high = b_.op(VOp::lookup16, {reg(lanes), reg(memory[1])});
       return b_.op(VOp::blend, {reg(pair_tables_->low_half), reg(low), reg(high)});
     };
     slot(pair.even->expression->out, row, vector) = pick(pair_tables_->evens);
     slot(pair.odd->expression->out, row, vector) = pick(pair_tables_->odds);
+  }
+
+  VReg alternating(VReg from, VReg even, VReg odd) {
+    if (target_.has_lookup_both) return lookup_both(from, even, odd);
+    const VReg a = b_.op(VOp::lookup16, {reg(from), reg(even)}), b = b_.op(VOp::lookup16, {reg(from), reg(odd)});
+    return b_.op(VOp::blend, {reg(pair_tables_->even_lanes), reg(a), reg(b)});
   }
 
   void store_pair(const Pair& pair, const Tile& t, std::int64_t row, std::int64_t vector) {
@@ -776,9 +818,8 @@ class PhaseEmitter {
     streams_ |= past;
     for (std::int64_t half = 0; half < 2; ++half) {
       const VReg from = half == 0 ? pair_tables_->first : pair_tables_->second;
-      const VReg a = b_.op(VOp::lookup16, {reg(from), reg(even)}), b = b_.op(VOp::lookup16, {reg(from), reg(odd)});
       Instruction i = half_of_pair(past ? VOp::store_stream : VOp::store, *pair.even, t, row, vector, half);
-      i.src[0] = reg(b_.op(VOp::blend, {reg(pair_tables_->even_lanes), reg(a), reg(b)}));
+      i.src[0] = reg(alternating(from, even, odd));
       b_.append(i);
     }
   }

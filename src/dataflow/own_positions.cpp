@@ -10,6 +10,7 @@
 //   %3 = range 0, S, 1                           : i64[S]
 //   %2 = less_equal %3, %1
 
+#include <algorithm>
 #include <set>
 
 #include "dataflow/dataflow.h"
@@ -23,6 +24,7 @@ class OwnPositions {
   explicit OwnPositions(Graph& graph) : graph_(graph) {}
 
   bool run() {
+    find_positions();
     for (const NodeId id : graph_.order())
       for (std::size_t i = 0; i < graph_.node(id).inputs.size(); ++i) {
         const ValueId input = graph_.node(id).inputs[i];
@@ -37,7 +39,15 @@ class OwnPositions {
   bool is_computed_integer(ValueId value) const {
     if (value == kNone || graph_.value(value).producer == kNone) return false;
     const Precision precision = graph_.value(value).precision;
-    return !is_float(precision) && precision != Precision::boolean;
+    return !is_float(precision) && precision != Precision::boolean && positions_.contains(value);
+  }
+
+  void find_positions() {
+    for (const NodeId id : graph_.order()) {
+      const Node& node = graph_.node(id);
+      const bool reads = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return positions_.contains(v); });
+      if (node.op == OpKind::Range || reads) positions_.insert(node.outputs.begin(), node.outputs.end());
+    }
   }
 
   /// The value where it has no reader yet, or else a copy. What it is computed from has been made
@@ -55,10 +65,13 @@ class OwnPositions {
     const Node node = graph_.node(graph_.value(value).producer);
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) inputs.push_back(copy(input));
-    return graph_.add_op(node.op, node.name, inputs, node.attributes);
+    const ValueId own = graph_.add_op(node.op, node.name, inputs, node.attributes);
+    positions_.insert(own);
+    return own;
   }
 
   Graph& graph_;
+  std::set<ValueId> positions_;  ///< what is computed of Ranges
   std::set<ValueId> taken_;
   bool changed_ = false;
 };

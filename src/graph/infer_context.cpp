@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "burin/error.h"
+#include "graph/interpreter_ops.h"
 
 namespace burin {
 namespace {
@@ -15,6 +16,12 @@ std::optional<Expr> reuse(const Expr& previous, std::string_view prefix) {
   const auto symbol = previous.as_symbol();
   if (symbol && symbol->compare(0, prefix.size(), prefix) == 0) return previous;
   return std::nullopt;
+}
+
+/// A number that wraps in the precision is not what the expression says. (A dimension fits.)
+bool holds(Precision precision, const Expr& e) {
+  const auto number = e.as_constant();
+  return !number || interpreter::wrap_to(precision, *number) == *number;
 }
 
 }  // namespace
@@ -260,7 +267,8 @@ void InferContext::set(Precision precision, Shape shape, Elements elements, std:
     for (Expr& element : *elements) element = facts().simplify(element);
     const bool fits = !is_float(precision) && shape.size() <= 1 &&
                       static_cast<std::int64_t>(elements->size()) <= kMaxElements &&
-                      product(shape) == Expr(static_cast<std::int64_t>(elements->size()));
+                      product(shape) == Expr(static_cast<std::int64_t>(elements->size())) &&
+                      std::all_of(elements->begin(), elements->end(), [&](const Expr& e) { return holds(precision, e); });
     if (!fits) elements.reset();
   }
   results_[output] = {precision, std::move(shape), std::move(elements), true};

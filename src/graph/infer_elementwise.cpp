@@ -4,6 +4,7 @@
 #include <functional>
 #include <limits>
 
+#include "burin/error.h"
 #include "graph/infer_context.h"
 #include "support/expr_fold.h"
 
@@ -12,12 +13,22 @@ namespace {
 
 using Element = std::optional<Expr>;
 
+/// What wraps in 64 bits is not followed: such integers are no shapes.
+template <typename F>
+Element unless_it_wraps(const F& element) {
+  try {
+    return element();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 /// Applies `function` to each element; nothing is known unless all results are.
 Elements map(const Elements& a, const std::function<Element(const Expr&)>& function) {
   if (!a) return std::nullopt;
   std::vector<Expr> result;
   for (const Expr& x : *a) {
-    const Element element = function(x);
+    const Element element = unless_it_wraps([&] { return function(x); });
     if (!element) return std::nullopt;
     result.push_back(*element);
   }
@@ -47,7 +58,7 @@ Elements map2(const InferContext& context,
   if (size == 0) return std::nullopt;
   std::vector<Expr> result;
   for (std::size_t i = 0; i < size; ++i) {
-    const Element each = function(element(context, 0, i), element(context, 1, i));
+    const Element each = unless_it_wraps([&] { return function(element(context, 0, i), element(context, 1, i)); });
     if (!each) return std::nullopt;
     result.push_back(*each);
   }
@@ -263,9 +274,15 @@ void infer_where(InferContext& context) {
   Elements elements;
   if (const std::size_t size = broadcast_size(context); size != 0) {
     elements.emplace();
-    for (std::size_t i = 0; i < size; ++i)
-      elements->push_back(context.math().select(element(context, 0, i), element(context, 1, i),
-                                                element(context, 2, i)));
+    for (std::size_t i = 0; i < size && elements; ++i) {
+      const Element chosen = unless_it_wraps([&] {
+        return Element(context.math().select(element(context, 0, i), element(context, 1, i), element(context, 2, i)));
+      });
+      if (chosen)
+        elements->push_back(*chosen);
+      else
+        elements.reset();
+    }
   }
   context.set(context.in(1).precision, broadcast_inputs(context), std::move(elements));
 }

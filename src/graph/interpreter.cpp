@@ -240,6 +240,12 @@ std::int64_t to_integer(double x) {
   return static_cast<std::int64_t>(x);
 }
 
+std::int64_t cast_to_integer(Precision precision, double x) {
+  if (precision == Precision::i32) return -0x1p31 - 1 < x && x < 0x1p31 ? static_cast<std::int64_t>(x) : std::numeric_limits<std::int32_t>::min();
+  if (precision == Precision::i64) return -0x1p63 <= x && x < 0x1p63 ? static_cast<std::int64_t>(x) : std::numeric_limits<std::int64_t>::min();
+  return wrap_to(precision, to_integer(x));
+}
+
 std::int64_t wrap_to(Precision precision, std::int64_t x) {
   switch (precision) {
     case Precision::i32: return static_cast<std::int32_t>(x);

@@ -233,6 +233,12 @@ PlainTensor rounded(const PlainTensor& x, Precision to) {
   }
 }
 
+/// (f32 is rounded to once, not by way of f64.)
+PlainTensor from_integers(const PlainTensor& x, Precision to) {
+  if (to == Precision::f32) return map<double, Int>(x, [](Int v) { return static_cast<double>(static_cast<float>(v)); });
+  return rounded(map<double, Int>(x, [](Int v) { return static_cast<double>(v); }), to);
+}
+
 /// A Cast sees what a tensor of the input's precision would hold: a double just below 2 that stands for
 /// the float 2 must not be truncated to 1.
 Results cast(const Node& node, const Graph& graph, Inputs in) {
@@ -240,12 +246,11 @@ Results cast(const Node& node, const Graph& graph, Inputs in) {
       in[0]->is_float() ? rounded(*in[0], graph.value(node.inputs[0]).precision) : *in[0];
   const Precision to = precision_from_string(node.string_attribute("to", "f32"));
   if (is_float(to))
-    return {rounded(
-        x.is_float() ? x : map<double, Int>(x, [](Int v) { return static_cast<double>(v); }), to)};
+    return {x.is_float() ? rounded(x, to) : from_integers(x, to)};
   if (!x.is_float()) return {map<Int, Int>(x, [=](Int v) { return wrap_to(to, v); })};
   if (to == Precision::boolean)
     return {map<Int, double>(x, [](double v) { return static_cast<Int>(v != 0); })};
-  return {map<Int, double>(x, [=](double v) { return wrap_to(to, to_integer(v)); })};
+  return {map<Int, double>(x, [=](double v) { return cast_to_integer(to, v); })};
 }
 
 /// The result has the kind of the base.

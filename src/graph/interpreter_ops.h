@@ -178,6 +178,8 @@ inline std::int64_t wrap_mul(std::int64_t a, std::int64_t b) {
 }
 /// Truncates towards zero; saturates, NaN gives 0.
 std::int64_t to_integer(double x);
+/// A Cast of a float to an integer: truncated, i32 and i64 as the machine gives it, the lowest number for what does not fit.
+std::int64_t cast_to_integer(Precision precision, double x);
 /// The value that `x` has after it was stored in the integer precision and read back.
 std::int64_t wrap_to(Precision precision, std::int64_t x);
 

@@ -93,6 +93,30 @@ AccessMode access_mode(const Expression& e, const std::string& lane_variable) {
   return e.op == Op::load && bounds.low >= 0 && bounds.high <= 1 ? AccessMode::either : AccessMode::across;
 }
 
+std::set<ValueId> words_of(const LinearIR& ir) {
+  std::set<ValueId> words;
+  for_each_expression(ir.phases, [&](const Expression& e) {
+    switch (e.op) {
+      case Op::integer_i32:
+      case Op::add_i32:
+      case Op::sub_i32:
+      case Op::mul_i32:
+      case Op::mul_high_u32:
+      case Op::sign_word:
+      case Op::to_i32: words.insert(e.out); break;
+      case Op::load:
+        if (ir.memory[e.memory].precision == Precision::i32) words.insert(e.out);
+        break;
+      case Op::where:
+      case Op::assign:
+        if (words.contains(e.in.back())) words.insert(e.out);
+        break;
+      default: break;
+    }
+  });
+  return words;
+}
+
 Expression prefetch_of(MemoryId memory, Expr index, bool second_level) {
   Expression e;
   e.op = Op::prefetch;

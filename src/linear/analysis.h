@@ -34,6 +34,9 @@ AccessMode access_mode(const Expression& e, const std::string& lane_variable);
 
 bool is_memory(const Expression& e);
 
+/// Values that are words (see linear_ops.def): everything else is f32.
+std::set<ValueId> words_of(const LinearIR& ir);
+
 /// A hint that the element will be read soon.
 Expression prefetch_of(MemoryId memory, Expr index, bool second_level = false);
 

@@ -26,7 +26,7 @@ bool contains(const Dependence::Set& set, Dependence::Variable v) { return std::
 Dependence::Dependence(const LinearIR& ir) : values_(ir.values.size()), folded_(ir.values.size()) {
   classify(ir.phases);
   for_each_expression(ir.phases, [this](const Expression& e) {
-    if (info(e.op).kind == OpClass::memory || e.op == Op::integer) indices_.emplace(&e, variables_of(e.index));
+    if (info(e.op).kind == OpClass::memory || is_integer(e.op)) indices_.emplace(&e, variables_of(e.index));
   });
   do {  // sets only grow
     changed_ = false;
@@ -103,7 +103,7 @@ void Dependence::visit(const Expression& e) {
     }
     case OpClass::value: break;
   }
-  if (e.op == Op::integer) add(out, indices_.at(&e));
+  if (is_integer(e.op)) add(out, indices_.at(&e));
   for (const ValueId in : e.in) add(out, values_[in]);
   if (e.op != Op::fill) return;
   Set own;

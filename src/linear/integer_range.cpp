@@ -3,13 +3,19 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "burin/error.h"
 
 namespace burin::linear {
 namespace {
 
-Expr magnitude(const Expr& e, const Facts& facts) { return facts.proves_at_least(e, 0) ? e : max(e, 0 - e); }
+/// (How much too large a number is does not matter.)
+std::int64_t magnitude(std::int64_t x) { return std::abs(std::clamp(x, -2 * kExactIntegers, 2 * kExactIntegers)); }
+Expr magnitude(const Expr& e, const Facts& facts) {
+  if (const auto number = e.as_constant()) return magnitude(*number);
+  return facts.proves_at_least(e, 0) ? e : max(e, 0 - e);
+}
 
 Expr bound_of_elements(const std::vector<Expr>& elements, const Facts& facts) {
   Expr bound = magnitude(elements.front(), facts);
@@ -20,13 +26,16 @@ Expr bound_of_elements(const std::vector<Expr>& elements, const Facts& facts) {
 Expr bound_of_constant(const Tensor& tensor) {
   std::int64_t bound = 0;
   for (std::int64_t i = 0; i < tensor.size(); ++i)
-    bound = std::max(bound, std::abs(std::clamp(tensor.int_at(i), -2 * kExactIntegers, 2 * kExactIntegers)));
+    bound = std::max(bound, magnitude(tensor.int_at(i)));
   return bound;
 }
 
-}  // namespace
+/// Of each value once, however often it is read.
+using Known = std::map<ValueId, Expr>;
 
-Expr integer_bound(const Graph& body, ValueId id) {
+Expr bound_of(const Graph& body, ValueId id, Known& known);
+
+Expr bound_anew(const Graph& body, ValueId id, Known& known) {
   const Value& value = body.value(id);
   if (value.precision == Precision::boolean) return 1;
   if (value.constant) return bound_of_constant(*value.constant);
@@ -36,7 +45,7 @@ Expr integer_bound(const Graph& body, ValueId id) {
   const Node& node = body.node(value.producer);
   if (size_of(value.precision) < sizeof(float))  // narrow integers wrap
     throw Error(fmt::format("node '{}': no kernel that computes {}", node.name, to_string(value.precision)));
-  const auto operand = [&](std::size_t i) { return integer_bound(body, node.inputs[i]); };
+  const auto operand = [&](std::size_t i) { return bound_of(body, node.inputs[i], known); };
   switch (node.op) {
     case OpKind::Range: return operand(0) + operand(2) * value.shape[0];
     case OpKind::Add:
@@ -60,6 +69,18 @@ Expr integer_bound(const Graph& body, ValueId id) {
   }
   throw Error(
       fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(value.precision)));
+}
+
+Expr bound_of(const Graph& body, ValueId id, Known& known) {
+  if (const auto found = known.find(id); found != known.end()) return found->second;
+  return known[id] = bound_anew(body, id, known);
+}
+
+}  // namespace
+
+Expr integer_bound(const Graph& body, ValueId value) {
+  Known known;
+  return bound_of(body, value, known);
 }
 
 }  // namespace burin::linear

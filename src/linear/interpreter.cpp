@@ -45,6 +45,16 @@ using Function = double (*)(double a, double b, double c, double imm);
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 double minimum(double a, double b) { return std::isnan(a) || a < b ? a : b; }
 double maximum(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+std::int32_t word(double x) { return static_cast<std::int32_t>(x); }
+std::uint32_t unsigned_word(double x) { return static_cast<std::uint32_t>(word(x)); }
+/// Of what its low 32 bits say.
+double wrapped(std::uint64_t x) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(x)); }
+double truncated(double x) {
+  const bool fits = -0x1p31 - 1 < x && x < 0x1p31;
+  return fits ? std::trunc(x) : -0x1p31;
+}
+double to_f32(std::int64_t x) { return static_cast<float>(x); }
+double to_f32(double low, double high) { return to_f32(static_cast<std::int64_t>(high) * (std::int64_t{1} << 32) + unsigned_word(low)); }
 double truth(bool b) { return b ? 1.0 : 0.0; }
 
 #define F(formula) [](double a, double b, double c, double imm) -> double { \
@@ -59,6 +69,7 @@ Function function_of(Op op) {
     case Op::prefetch: return nullptr;
     case Op::fill: return F(imm);
     case Op::integer: return nullptr;
+    case Op::integer_i32: return nullptr;
     case Op::assign: return F(b);
     case Op::abs: return F(std::fabs(a));
     case Op::neg: return F(-a);
@@ -112,6 +123,17 @@ Function function_of(Op op) {
     case Op::where: return F(a != 0 ? b : c);
     case Op::fma: return F(a * b + c);
     case Op::fnma: return F(c - a * b);
+    case Op::add_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} + unsigned_word(b)));
+    case Op::sub_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} - unsigned_word(b)));
+    case Op::mul_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} * unsigned_word(b)));
+    case Op::mul_high_u32: return F(wrapped(std::uint64_t{unsigned_word(a)} * unsigned_word(b) >> 32));
+    case Op::sign_word: return F(a < 0 ? -1.0 : 0.0);
+    case Op::equal_i32: return F(truth(a == b));
+    case Op::less_i32: return F(truth(a < b));
+    case Op::less_u32: return F(truth(unsigned_word(a) < unsigned_word(b)));
+    case Op::to_i32: return F(truncated(a));
+    case Op::to_f32: return F(to_f32(static_cast<std::int64_t>(a)));
+    case Op::i64_to_f32: return F(to_f32(a, b));
     case Op::update_fma: return F(a + b * c);
     case Op::update_sum: return F(a + b);
     case Op::update_max: return F(maximum(a, b));
@@ -526,6 +548,15 @@ class Interpreter {
 
   // ---- memory
 
+  /// The same bytes as elements of memory.
+  static Tensor as_in_memory(const Tensor& tensor) {
+    const Precision precision = precision_in_memory(tensor.precision());
+    if (precision == tensor.precision()) return tensor;
+    const auto whole = std::make_shared<Tensor>(tensor);
+    const auto size = static_cast<std::int64_t>(tensor.bytes() / size_of(precision));
+    return {precision, {size}, std::shared_ptr<const std::byte>(whole, tensor.data()), tensor.bytes()};
+  }
+
   void make_tensors(const std::vector<Tensor>& inputs) {
     output_writers_.resize(ir_.outputs.size());
     for (std::size_t i = 0; i < ir_.outputs.size(); ++i) {
@@ -533,15 +564,15 @@ class Interpreter {
       for (const Expr& e : ir_.outputs[i].shape) dims.push_back(value_of(e));
       static_cast<void>(element_count(dims, fmt::format("output '{}'", ir_.outputs[i].name)));
       outputs_.push_back(Tensor::zeros(ir_.outputs[i].precision, dims));
-      const auto size = static_cast<std::size_t>(outputs_.back().size());
+      const auto size = static_cast<std::size_t>(as_in_memory(outputs_.back()).size());
       output_writers_[i] = {std::vector<std::uint32_t>(size), std::vector<std::uint32_t>(size)};
     }
     for (std::size_t m = 0; m < ir_.memory.size(); ++m) {
       const std::uint32_t index = ir_.memory[m].index;
       switch (ir_.memory[m].kind) {
-        case Memory::Kind::input: views_[m].tensor = inputs[index]; break;
-        case Memory::Kind::constant: views_[m].tensor = ir_.constants[index]; break;
-        case Memory::Kind::output: views_[m] = {outputs_[index], &output_writers_[index], 0, 1}; break;
+        case Memory::Kind::input: views_[m].tensor = as_in_memory(inputs[index]); break;
+        case Memory::Kind::constant: views_[m].tensor = as_in_memory(ir_.constants[index]); break;
+        case Memory::Kind::output: views_[m] = {as_in_memory(outputs_[index]), &output_writers_[index], 0, 1}; break;
         default: break;
       }
     }
@@ -859,6 +890,8 @@ class Interpreter {
         return each_element(step, space, [&](const Offsets& o) { store(e.memory, o[kElement], read(e.in[0], o[kFirst])); });
       case Op::integer:
         return each_element(step, space, [&](const Offsets& o) { write(e.out, o[kOut], static_cast<double>(o[kElement])); });
+      case Op::integer_i32:
+        return each_element(step, space, [&](const Offsets& o) { write(e.out, o[kOut], wrapped(static_cast<std::uint64_t>(o[kElement]))); });
       default: break;
     }
     if (info(e.op).kind == OpClass::lanes) return fold(step, space);

@@ -29,6 +29,8 @@ struct OpInfo {
   int inputs;
 };
 const OpInfo& info(Op op);
+/// What gives an Expr as a number.
+constexpr bool is_integer(Op op) { return op == Op::integer || op == Op::integer_i32; }
 std::optional<Op> op_from_text(std::string_view text);
 
 /// A value: held in vector registers by the code generator, one for each (row, vector of lanes) of its tile. A value
@@ -36,6 +38,9 @@ std::optional<Op> op_from_text(std::string_view text);
 using ValueId = std::uint32_t;
 using MemoryId = std::uint32_t;
 inline constexpr std::uint32_t kNone = 0xffffffffU;
+
+/// The elements that a tensor is in memory. An i64 is two words, the lower first: element i lies at 2*i and 2*i + 1.
+constexpr Precision precision_in_memory(Precision of_tensor) { return of_tensor == Precision::i64 ? Precision::i32 : of_tensor; }
 
 /// Where elements lie.
 struct Memory {
@@ -67,7 +72,7 @@ struct Expression {
   double imm = 0;                  ///< of fill; of elementwise ops with a parameter (alpha)
   MemoryId memory = kNone;         ///< of load, store, prefetch
   Expr index;                      ///< of load, store, prefetch: the element, an Expr over symbols and loop variables.
-                                   ///< of integer: the value
+                                   ///< of integer, integer_i32: the value
   bool past_caches = false;        ///< of store: its whole vectors need not be found in a cache later
   bool second_level = false;       ///< of prefetch: into the second-level cache, not the nearest
   std::vector<std::string> over;   ///< of fill: loop variables (of enclosing or following sibling loops) that its

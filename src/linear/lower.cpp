@@ -11,6 +11,7 @@
 #include "burin/error.h"
 #include "graph/pieces.h"
 #include "linear/integer_range.h"
+#include "linear/words.h"
 #include "schedule/merged_axes.h"
 
 namespace burin::linear {
@@ -126,7 +127,7 @@ class Lowering {
       const Value& v = body_.value(body_.inputs[i]);
       Port port{v.name, v.precision, v.shape, input_strides(i, v.shape)};
       memory_[body_.inputs[i]] = ir_.new_memory({Memory::Kind::input, memory_name(v.name, "in", i),
-                                                 static_cast<std::uint32_t>(i), v.precision, {}, {}});
+                                                 static_cast<std::uint32_t>(i), precision_in_memory(v.precision), {}, {}});
       strides_[body_.inputs[i]] = port.strides;
       ir_.inputs.push_back(std::move(port));
     }
@@ -134,7 +135,7 @@ class Lowering {
       const Value& v = body_.value(body_.outputs[i]);
       ir_.outputs.push_back({v.name, v.precision, v.shape, dense_strides(v.shape)});
       output_memory_.push_back(ir_.new_memory({Memory::Kind::output, memory_name(v.name, "out", i),
-                                               static_cast<std::uint32_t>(i), v.precision, {}, {}}));
+                                               static_cast<std::uint32_t>(i), precision_in_memory(v.precision), {}, {}}));
     }
   }
 
@@ -150,7 +151,7 @@ class Lowering {
     if (fresh) {
       const Value& value = body_.value(v);
       it->second = ir_.new_memory({Memory::Kind::constant, fmt::format("c{}", ir_.constants.size()),
-                                   static_cast<std::uint32_t>(ir_.constants.size()), value.precision, {}, {}});
+                                   static_cast<std::uint32_t>(ir_.constants.size()), precision_in_memory(value.precision), {}, {}});
       ir_.constants.push_back(*value.constant);
       strides_[v] = dense_strides(value.shape);
     }
@@ -314,6 +315,7 @@ class Lowering {
   std::uint32_t operand(Block& block, ValueId v) {
     v = root_of(v);
     const Value& value = body_.value(v);
+    if (is_words(v)) throw Error(fmt::format("'{}': no kernel that reads {} here", value.name, to_string(value.precision)));
     if (is_integer(value.precision)) keep_exact(v);
     if (auto it = computed_.find(v); it != computed_.end()) return it->second;
     if (value.constant && value.constant->size() == 1) return emit_fill(block, value.constant->at(0));
@@ -321,11 +323,23 @@ class Lowering {
       return emit_integer(block, value.elements->front());
     if (is_range(v)) return emit_integer(block, position(v));
     const Place place = place_of(v);
+    return emit_load(block, place.memory, place.start + index_of(v, place.strides));
+  }
+
+  std::uint32_t emit_load(Block& block, MemoryId memory, Expr index) {
     Expression e;
     e.op = Op::load;
-    e.memory = place.memory;
-    e.index = place.start + index_of(v, place.strides);
+    e.memory = memory;
+    e.index = std::move(index);
     return emit(block, std::move(e));
+  }
+  void emit_store(Block& block, MemoryId memory, Expr index, std::uint32_t value) {
+    Expression e;
+    e.op = Op::store;
+    e.memory = memory;
+    e.index = std::move(index);
+    e.in = {value};
+    block.emplace_back(std::move(e));
   }
 
   /// Where a value lies: a tensor, or what Slices take of it.
@@ -337,6 +351,7 @@ class Lowering {
   Place place_of(ValueId v) {
     const Value& value = body_.value(v);
     if (value.producer == burin::kNone) {
+      if (!value.constant && !memory_.contains(v)) throw Error(fmt::format("'{}': no kernel that reads shapes", value.name));
       const MemoryId memory = value.constant ? constant_memory(v) : memory_.at(v);
       return {memory, 0, strides_.at(v)};
     }
@@ -381,6 +396,126 @@ class Lowering {
     ir_.facts.assume_at_least(kExactIntegers - integer_bound(body_, v), 0, "integers that f32 holds");
   }
 
+  // ---- integers that are words ----
+
+  /// Whether an integer is computed from tensors, not from positions and known numbers alone (which lie in f32
+  /// registers). A product of positions is, too: f32 does not hold it where there are many. So is a Clip, which seldom is one.
+  bool is_words(ValueId v) {
+    v = root_of(v);
+    const Value& value = body_.value(v);
+    if (!is_integer(value.precision)) return false;
+    if (value.constant) return value.constant->size() != 1;
+    if (value.producer == burin::kNone) return !(value.elements && value.elements->size() == 1);
+    const Node& node = body_.node(value.producer);
+    if (node.op == OpKind::Range) return false;
+    if (node.op == OpKind::Slice) return is_words(node.inputs[0]);
+    return computes_words(node);
+  }
+
+  bool computes_words(const Node& node) {
+    const auto [known, fresh] = computes_words_.try_emplace(&node, false);
+    if (!fresh) return known->second;
+    const auto is_result = [&](ValueId v) { return is_integer(body_.value(v).precision); };
+    bool result = node.op == OpKind::Cast && is_result(node.outputs[0]) && !is_result(node.inputs[0]) &&
+                  body_.value(node.inputs[0]).precision != Precision::boolean;
+    result = result || ((node.op == OpKind::Mul || node.op == OpKind::Clip) && is_result(node.outputs[0]));
+    for (const ValueId input : node.inputs) result = result || (input != burin::kNone && is_words(input));
+    if (!result && is_result(node.outputs[0])) result = is_large(node.outputs[0]);
+    for (const ValueId input : node.inputs) result = result || (input != burin::kNone && is_large(input));
+    return computes_words_[&node] = result;
+  }
+
+  /// An integer that f32 does not hold, whatever the shapes are.
+  bool is_large(ValueId v) const {
+    if (!is_integer(body_.value(v).precision)) return false;
+    const auto bound = integer_bound(body_, root_of(v)).as_constant();
+    return bound && *bound > kExactIntegers;
+  }
+
+  Words words(Block& block, ValueId v) {
+    v = root_of(v);
+    const Value& value = body_.value(v);
+    const bool wide = value.precision == Precision::i64;
+    WordArithmetic arithmetic(ir_, block);
+    if (value.precision != Precision::i32 && !wide) throw Error(fmt::format("'{}': no kernel for {}", value.name, to_string(value.precision)));
+    if (auto it = computed_words_.find(v); it != computed_words_.end()) return it->second;
+    if (value.constant && value.constant->size() == 1) return arithmetic.constant(value.constant->int_at(0), wide);
+    if (!is_words(v)) return arithmetic.from_whole_f32(operand(block, v), wide);
+    const Place place = place_of(v);
+    const Expr index = place.start + index_of(v, place.strides);
+    if (!wide) return {emit_load(block, place.memory, index)};
+    const std::uint32_t low = emit_load(block, place.memory, 2 * index);
+    return {low, emit_load(block, place.memory, 2 * index + 1)};
+  }
+
+  void lower_words(const Node& node) {
+    const ValueId out = node.outputs[0];
+    Block& block = *open_nest(nests_, axes_.of(out));
+    const auto gives = [&](const Words& result) { computed_words_[out] = result; };
+    WordArithmetic arithmetic(ir_, block);
+    const auto word_operand = [&](std::size_t i) { return words(block, node.inputs[i]); };
+    const auto a = [&] { return word_operand(0); };
+    const auto b = [&] { return word_operand(1); };
+    const auto compare = [&](std::uint32_t (WordArithmetic::*f)(const Words&, const Words&), std::size_t x, std::size_t y) {
+      const Words left = word_operand(x), right = word_operand(y);
+      computed_[out] = (arithmetic.*f)(left, right);
+    };
+    const auto combine = [&](Words (WordArithmetic::*f)(const Words&, const Words&)) {
+      const Words left = a(), right = b();
+      gives((arithmetic.*f)(left, right));
+    };
+    switch (node.op) {
+      case OpKind::Add: return combine(&WordArithmetic::add);
+      case OpKind::Sub: return combine(&WordArithmetic::sub);
+      case OpKind::Mul: return combine(&WordArithmetic::mul);
+      case OpKind::Min: return combine(&WordArithmetic::min);
+      case OpKind::Max: return combine(&WordArithmetic::max);
+      case OpKind::Neg: return gives(arithmetic.negate(a()));
+      case OpKind::Abs: return gives(arithmetic.abs(a()));
+      case OpKind::Equal: return compare(&WordArithmetic::equal, 0, 1);
+      case OpKind::Less: return compare(&WordArithmetic::less, 0, 1);
+      case OpKind::Greater: return compare(&WordArithmetic::less, 1, 0);
+      case OpKind::LessOrEqual: return compare(&WordArithmetic::not_less, 1, 0);
+      case OpKind::GreaterOrEqual: return compare(&WordArithmetic::not_less, 0, 1);
+      case OpKind::Where: {
+        const std::uint32_t condition = operand(block, node.inputs[0]);
+        const Words yes = b(), no = word_operand(2);
+        return gives(arithmetic.select(condition, yes, no));
+      }
+      case OpKind::Clip: {
+        Words x = a();
+        if (node.inputs.size() > 1 && node.inputs[1] != burin::kNone) x = arithmetic.max(x, b());
+        if (node.inputs.size() > 2 && node.inputs[2] != burin::kNone) x = arithmetic.min(x, word_operand(2));
+        return gives(x);
+      }
+      case OpKind::Cast: return lower_cast_of_words(block, node);
+      default:
+        throw Error(fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(body_.value(node.inputs[0]).precision)));
+    }
+  }
+
+  void lower_cast_of_words(Block& block, const Node& node) {
+    const ValueId in = node.inputs[0], out = node.outputs[0];
+    const Precision from = body_.value(in).precision, to = body_.value(out).precision;
+    const bool wide = to == Precision::i64;
+    WordArithmetic arithmetic(ir_, block);
+    if (to == Precision::boolean) {
+      computed_[out] = arithmetic.is_not_zero(words(block, in));
+    } else if (to == Precision::f32) {
+      computed_[out] = arithmetic.to_f32(words(block, in));
+    } else if (to != Precision::i32 && !wide) {
+      throw Error(fmt::format("node '{}': no kernel for a Cast from {} to {}", node.name, to_string(from), to_string(to)));
+    } else {
+      computed_words_[out] = from == Precision::f32 ? arithmetic.from_f32(operand(block, in), wide) : arithmetic.resized(words(block, in), wide);
+    }
+  }
+
+  void store_words(Block& block, MemoryId memory, const Expr& index, const Words& value) {
+    if (!value.is_wide()) return emit_store(block, memory, index, value.low);
+    emit_store(block, memory, 2 * index, value.low);
+    emit_store(block, memory, 2 * index + 1, value.high);
+  }
+
   // ---- operations ----
 
   void lower_node(NodeId id) {
@@ -389,7 +524,7 @@ class Lowering {
     switch (info(node.op).category) {
       case OpCategory::reduce: return lower_reduction(id);
       case OpCategory::matmul: return lower_product(id);
-      default: return lower_elementwise(node);
+      default: return computes_words(node) ? lower_words(node) : lower_elementwise(node);
     }
   }
 
@@ -502,20 +637,36 @@ class Lowering {
     computed_[node.outputs[0]] = value;
   }
 
+  /// A piece that is only copied has no axis in common with what is computed of others: its own innermost one lies in the
+  /// lanes.
+  std::optional<AxisId> lanes_of_copy(ValueId piece) const {
+    const std::vector<AxisId> axes = axes_.of(piece);
+    const ValueId root = root_of(piece);
+    const bool is_copied = !computed_.contains(root) && !computed_words_.contains(root);
+    const bool has_lanes = std::find(axes.begin(), axes.end(), schedule_.lane_axis) != axes.end();
+    const auto& last = axes_.dims[piece].empty() ? std::vector<AxisId>{} : axes_.dims[piece].back();
+    if (!is_copied || has_lanes || schedule_.lanes_outside || last.empty() || is_shared(last.back())) return lane_axis_;
+    return last.back();
+  }
+
   void store_output(std::size_t i) {
+    const auto lanes = lane_axis_;
     for (const StoredPiece& piece : stored_pieces(body_, body_.outputs[i])) {
+      lane_axis_ = lanes_of_copy(piece.value);
       std::vector<Expr> strides = ir_.outputs[i].strides;
       Block* block = open_nest(nests_, axes_.of(piece.value));
-      Expression e;
-      e.op = Op::store;
-      e.memory = output_memory_[i];
+      Expr index = 0;
       if (!piece.is_whole) {
-        e.index = piece.range.start * strides[piece.range.axis];
+        index = piece.range.start * strides[piece.range.axis];
         strides[piece.range.axis] *= piece.range.step;
       }
-      e.index += index_of(piece.value, strides);
-      e.in = {operand(*block, piece.value)};
-      block->emplace_back(std::move(e));
+      index += index_of(piece.value, strides);
+      if (is_integer(body_.value(piece.value).precision)) {
+        store_words(*block, output_memory_[i], index, words(*block, piece.value));
+      } else {
+        emit_store(*block, output_memory_[i], std::move(index), operand(*block, piece.value));
+      }
+      lane_axis_ = lanes;
     }
   }
 
@@ -548,6 +699,8 @@ class Lowering {
   std::map<ValueId, std::vector<Expr>> strides_;
   std::vector<MemoryId> output_memory_;
   std::map<ValueId, std::uint32_t> computed_;
+  std::map<ValueId, Words> computed_words_;
+  std::map<const Node*, bool> computes_words_;
 };
 
 }  // namespace

@@ -20,9 +20,8 @@ bool is_written(const Block& block, MemoryId memory) {
   return false;
 }
 
-}  // namespace
-
-std::optional<std::size_t> partner_in_pairs(const Block& block, std::size_t position, const std::string& lane_variable) {
+/// The first that takes turns with the one at the position.
+std::optional<std::size_t> first_partner(const Block& block, std::size_t position, const std::string& lane_variable) {
   if (!takes_turns(block[position], lane_variable)) return std::nullopt;
   const Expression& e = block[position].expression;
   if (e.op == Op::load && is_written(block, e.memory)) return std::nullopt;
@@ -33,6 +32,14 @@ std::optional<std::size_t> partner_in_pairs(const Block& block, std::size_t posi
     if (other.op == e.op && other.memory == e.memory && distance && (*distance == 1 || *distance == -1)) return i;
   }
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<std::size_t> partner_in_pairs(const Block& block, std::size_t position, const std::string& lane_variable) {
+  const auto partner = first_partner(block, position, lane_variable);
+  // Of two that are the same, one has no partner.
+  return partner && first_partner(block, *partner, lane_variable) == position ? partner : std::nullopt;
 }
 
 }  // namespace burin::linear

@@ -155,7 +155,7 @@ class Printer {
     if (e.memory != kNone || op.kind == OpClass::memory)
       text += fmt::format(" {}[{}]", memory(e.memory), e.index.to_string());
     if (e.op == Op::fill) text += " " + number(e.imm);
-    if (e.op == Op::integer) text += " " + e.index.to_string();
+    if (is_integer(e.op)) text += " " + e.index.to_string();
     const char* separator = op.kind == OpClass::memory ? ", " : " ";
     for (const ValueId in : e.in) {
       text += separator + value(in);
@@ -488,7 +488,8 @@ class Parser {
     if (accept('%')) m.name = word("a name");
     port.name = m.name.empty() || next() == '"' ? string() : m.name;
     expect(':');
-    m.precision = port.precision = precision();
+    port.precision = precision();
+    m.precision = precision_in_memory(port.precision);
     port.shape = expressions();
     keyword("strides");
     port.strides = expressions();
@@ -542,14 +543,15 @@ class Parser {
     Memory m{Memory::Kind::constant, "", static_cast<std::uint32_t>(ir_.constants.size()), Precision::f32, {}, {}};
     if (accept('%')) m.name = word("a name");
     expect(':');
-    m.precision = precision();
+    const Precision of_tensor = precision();
+    m.precision = precision_in_memory(of_tensor);
     Dims dims;
     for (const Expr& e : expressions()) {
       const auto size = e.as_constant();
       if (!size) fail_at(start, "the dimensions of a constant are numbers");
       dims.push_back(*size);
     }
-    ir_.constants.push_back(contents(m.precision, dims, start));
+    ir_.constants.push_back(contents(of_tensor, dims, start));
     if (!m.name.empty()) declare(std::move(m), start);
     return true;
   }
@@ -795,7 +797,8 @@ class Parser {
       case Op::fill:
         e.imm = real();
         break;
-      case Op::integer: {
+      case Op::integer:
+      case Op::integer_i32: {
         next();
         const std::size_t from = at_;
         at_ = std::min(end_of_line(), text_.find('}', at_));

@@ -5,7 +5,8 @@
 //   - Names of symbols (and definitions), values and memories are unique; no symbol starts with '_'; lanes >= 1.
 //   - Shapes, strides, sizes and offsets of scratch are over the kernel's symbols. A port has a stride for each
 //     dimension; an input's innermost is 1, an output's are dense.
-//   - A memory of kind input, output or constant names one that exists and has its precision; each output has one
+//   - A memory of kind input, output or constant names one that exists and has what its precision is in
+//     memory; each output has one
 //     memory, an input or constant at most one. What a memory is `otherwise` is an input of its precision; only one of
 //     kind call is.
 //   - Each output is stored at least once.
@@ -207,7 +208,7 @@ class Verifier {
       }
       const auto precision = tensor_of(m);
       if (!precision) fail("%{} stands for tensor {}, which does not exist", m.name, m.index);
-      if (*precision != m.precision)
+      if (precision_in_memory(*precision) != m.precision)
         fail("%{} holds {}; its tensor holds {}", m.name, burin::to_string(m.precision), burin::to_string(*precision));
       if (!seen.emplace(m.kind, m.index).second) fail("%{} stands for a tensor that another memory stands for", m.name);
     }

@@ -33,6 +33,7 @@ TargetInfo target_for(Isa isa) {
       t.mask_registers = 7;  // k0 cannot be a predicate
       t.general_registers = 14;
       t.has_scale_exponent = true;
+      t.has_lookup_both = true;
       t.has_fraction = true;
       t.has_broadcast_operand = true;
       break;

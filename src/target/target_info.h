@@ -22,6 +22,7 @@ struct TargetInfo {
   int mask_registers = 0;            ///< 0: masks live in vector registers
   int general_registers = 0;         ///< that the allocator may hand out
   bool has_scale_exponent = false;   ///< x * 2^floor(y) as one instruction
+  bool has_lookup_both = false;      ///< a permutation of the lanes of two vectors
   bool has_fraction = false;         ///< x - floor(x) as one instruction
   bool has_broadcast_operand = false;  ///< arithmetic with a scalar from memory
   std::int64_t l1_bytes = 32 * 1024;

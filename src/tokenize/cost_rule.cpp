@@ -36,22 +36,15 @@ bool is_tiny(const Shape& shape) {
   return elements && *elements < kTinyElements;
 }
 
+std::string why_tiny_is_left() {
+  return fmt::format("fewer than {} elements: a call would cost more than the work", kTinyElements);
+}
+
 std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vector<NodeId>& nodes) {
-  std::size_t operations = 0;
-  bool heavy = false, all_tiny = true;
-  for (const NodeId id : nodes) {
-    const Node& node = graph.node(id);
-    if (!computes_nothing(node.op)) ++operations;
-    heavy = heavy || is_heavy(node.op);
-    for (const ValueId output : node.outputs)
-      all_tiny = all_tiny && is_tiny(graph.value(output).shape);
-    for (const ValueId input : node.inputs)
-      all_tiny = all_tiny && (input == kNone || is_tiny(graph.value(input).shape));
-  }
-  if (all_tiny)
-    return fmt::format("fewer than {} elements: a call would cost more than the work",
-                       kTinyElements);
-  if (operations < 2 && !heavy) return "one cheap operation: a kernel of its own saves nothing";
+  const auto works = std::count_if(nodes.begin(), nodes.end(), [&](NodeId id) { return !computes_nothing(graph.node(id).op); });
+  const bool heavy = std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) { return is_heavy(graph.node(id).op); });
+  if (works == 0) return "computes nothing: a kernel of its own saves nothing";
+  if (works < 2 && !heavy) return "one cheap operation: a kernel of its own saves nothing";
   return std::nullopt;
 }
 
@@ -61,10 +54,8 @@ std::optional<std::string> why_attention_is_left(const Expr& queries, const Expr
   return fmt::format("heads of {} elements: products of more than {} are faster alone", largest, kLargestHead);
 }
 
-bool is_vector_of_columns(const Tensor& constant, const Expr& columns) {
-  if (constant.size() == 1) return true;
-  return !constant.dims().empty() && columns == Expr(constant.dims().back()) &&
-         constant.size() == constant.dims().back();
+bool is_vector_of_columns(const Tensor& constant) {
+  return constant.size() == 1 || constant.size() == constant.dims().back();
 }
 
 std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node) {
@@ -80,7 +71,7 @@ std::optional<std::string> why_product_is_left(const Graph& graph, const Node& n
     return "transposes or scales its operands";
   if (node.inputs.size() > 2 && node.inputs[2] != kNone) {
     const Value& bias = graph.value(node.inputs[2]);
-    if (!bias.constant || !is_vector_of_columns(*bias.constant, graph.value(node.outputs[0]).shape.back()))
+    if (!bias.constant || !is_vector_of_columns(*bias.constant))
       return "its bias is no constant vector";
   }
   return std::nullopt;

@@ -17,8 +17,7 @@ namespace burin {
 /// - if it has two or more operations that compute or move something (a cast, a Not or a Reshape
 ///   moves along for free and does not count), or one that is several passes by itself (a softmax, a normalisation, a
 ///   GELU);
-/// - and if its tensors are not tiny: below kTinyElements elements a call costs more than the work.
-///   A size that is not a number counts as large.
+/// - and if its tensors are not tiny (is_tiny; what is gets into no group).
 std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vector<NodeId>& nodes);
 
 /// Why an attention does not pay, though it could be carved; nothing if it pays. Measured at 256 to 2048 queries: up to heads
@@ -32,8 +31,9 @@ std::optional<std::string> why_attention_is_left(const Expr& queries, const Expr
 /// length of the sums; columns fill at least one vector.
 std::optional<std::string> why_product_is_left(const Graph& graph, const Node& node);
 
-/// One number, or one a column: not as many in another dimension ([N,1] is one a row).
-bool is_vector_of_columns(const Tensor& constant, const Expr& columns);
+/// Of what broadcasts to rows and columns: one number, or one a column, not as many in another dimension ([N,1] is one a
+/// row).
+bool is_vector_of_columns(const Tensor& constant);
 
 inline constexpr std::int64_t kLargestHead = 384;
 /// Queries of one block, whatever the instruction set.
@@ -44,7 +44,8 @@ inline constexpr std::int64_t kFewColumns = 16;
 
 /// Tensors of fewer elements are not worth a kernel.
 inline constexpr std::int64_t kTinyElements = 64;
-/// The number of elements is a constant below kTinyElements.
+/// The number of elements is a constant below kTinyElements; a size that is not a number counts as large.
 bool is_tiny(const Shape& shape);
+std::string why_tiny_is_left();
 
 }  // namespace burin

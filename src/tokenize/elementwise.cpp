@@ -24,7 +24,7 @@ std::set<std::size_t> folded_axes(const Graph& graph, const Node& node) {
   if (info(node.op).category == OpCategory::reduce)
     for (const std::int64_t axis : node.ints_attribute("axes"))
       axes.insert(static_cast<std::size_t>(axis));
-  if (info(node.op).category != OpCategory::normalize) return axes;
+  if (info(node.op).category != OpCategory::normalize || node.op == OpKind::BatchNormalization) return axes;
   const std::size_t rank = graph.value(node.inputs[0]).shape.size();
   const bool one = node.op == OpKind::Softmax || node.op == OpKind::LogSoftmax;
   const bool channels =
@@ -45,7 +45,34 @@ bool is_supported_normalisation(const Graph& graph, const Node& node) {
     case OpKind::RMSNormalization: return node.outputs.size() == 1 && rank > 0;
     case OpKind::InstanceNormalization:
     case OpKind::GroupNormalization: return rank > 2;
+    case OpKind::BatchNormalization: return rank > 1;
     default: return false;
+  }
+}
+
+bool is_integer_of_kernels(Precision precision) { return precision == Precision::i32 || precision == Precision::i64; }
+
+/// What has kernels for i32 and i64: what linear/words.h computes, and movement. (A division of integers has no
+/// instruction; the machine's own, one by one, is what a stand-alone operation does.)
+bool is_carved_of_integers(OpKind op) {
+  switch (op) {
+    case OpKind::Add:
+    case OpKind::Sub:
+    case OpKind::Mul:
+    case OpKind::Min:
+    case OpKind::Max:
+    case OpKind::Neg:
+    case OpKind::Abs:
+    case OpKind::Equal:
+    case OpKind::Less:
+    case OpKind::LessOrEqual:
+    case OpKind::Greater:
+    case OpKind::GreaterOrEqual:
+    case OpKind::Where:
+    case OpKind::Clip:
+    case OpKind::Cast:
+    case OpKind::Identity: return true;
+    default: return is_movement_kind(op);
   }
 }
 
@@ -53,19 +80,19 @@ bool is_supported_normalisation(const Graph& graph, const Node& node) {
 struct Space {
   Shape shape;
   std::set<std::size_t> folded;
+  bool is_of_rows = false;  ///< of what is left where a reduction of the group has dropped axes
 };
 
 /// The candidates: single nodes that may be members of a group.
 class Candidates {
  public:
-  Candidates(const Graph& graph, bool with_movement)
-      : graph_(graph), users_(graph.users()), with_movement_(with_movement) {}
+  Candidates(const Graph& graph, Movement movement) : graph_(graph), users_(graph.users()), movement_(movement) {}
 
   /// Why the node cannot be a member; nothing if it can, or if it is of a kind that no group takes.
   std::optional<std::string> refusal(const Node& node) const {
     if (!is_candidate_kind(node)) return std::nullopt;
     if (auto reason = wrong_type(node)) return reason;
-    if (is_tiny(space(node))) return "tiny: a call would cost more than the work";
+    if (is_tiny(space(node))) return why_tiny_is_left();
     return std::nullopt;
   }
 
@@ -80,7 +107,7 @@ class Candidates {
     if (is_movement_kind(node.op)) all.push_back({graph_.value(node.inputs[0]).shape, {}});
     return all;
   }
-  /// The result has another rank than the space: nobody in the group may read it.
+  /// The result has another rank than the space.
   bool drops_axis(const Node& node) const {
     return is_reduction(node) && node.int_attribute("keepdims", 1) == 0;
   }
@@ -91,7 +118,7 @@ class Candidates {
            info(node.op).category == OpCategory::normalize;
   }
   bool is_movement(const Node& node) const {
-    return with_movement_ && is_movement_of_group(graph_, node, users_) && !wrong_precision(node);
+    return is_movement_of_group(graph_, node, users_, movement_) && !wrong_precision(node);
   }
   bool is_reduction(const Node& node) const { return info(node.op).category == OpCategory::reduce; }
 
@@ -102,6 +129,7 @@ class Candidates {
 
   std::optional<std::string> wrong_type(const Node& node) const {
     if (auto reason = wrong_precision(node)) return reason;
+    if (reads_integers(node) && !is_carved_of_integers(node.op)) return fmt::format("no kernel for {} of integers", info(node.op).name);
     const bool normalises = info(node.op).category == OpCategory::normalize;
     const bool folds_nothing = is_reduction(node) && node.ints_attribute("axes").empty();
     if (node.op == OpKind::ArgMax || folds_nothing ||
@@ -115,11 +143,17 @@ class Candidates {
       for (const ValueId value : *values) {
         if (value == kNone || is_shape_operand(node, value)) continue;
         const Precision precision = graph_.value(value).precision;
-        if (precision != Precision::f32 && precision != Precision::boolean)
-          return fmt::format("works on {}; kernels are f32 and bool", to_string(precision));
+        if (precision != Precision::f32 && precision != Precision::boolean && !is_integer_of_kernels(precision))
+          return fmt::format("works on {}; kernels are f32, i32, i64 and bool", to_string(precision));
       }
     }
     return std::nullopt;
+  }
+
+  bool reads_integers(const Node& node) const {
+    return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
+      return v != kNone && !is_shape_operand(node, v) && is_integer_of_kernels(graph_.value(v).precision);
+    });
   }
 
   /// Bounds of a Slice, the shape of a Reshape: integers that are known.
@@ -130,14 +164,29 @@ class Candidates {
 
   const Graph& graph_;
   std::vector<std::vector<NodeId>> users_;
-  bool with_movement_;
+  Movement movement_;
 };
+
+/// As a reduction that drops its axes sees the spaces of those who read it: with ones in their places.
+std::vector<Space> with_dropped_axes(const std::vector<Space>& spaces, const Graph& graph, const Node& reduction) {
+  const std::size_t rank = graph.value(reduction.outputs[0]).shape.size();
+  std::vector<Space> all;
+  for (const Space& space : spaces) {
+    if (space.is_of_rows || space.shape.size() != rank || !space.folded.empty()) continue;
+    Space wide;
+    wide.shape = space.shape;
+    for (const std::int64_t axis : reduction.ints_attribute("axes")) wide.shape.insert(wide.shape.begin() + axis, Expr(1));
+    all.push_back(std::move(wide));
+  }
+  return all;
+}
 
 /// The larger of two spaces, if the other one is the same or has one number instead of the elements
 /// of the last axis, or of those that are folded.
 std::optional<Space> common_space(const Space& a, const Space& b) {
-  if (a.shape.size() != b.shape.size()) return std::nullopt;
+  if (a.shape.size() != b.shape.size() || (a.is_of_rows && b.is_of_rows)) return std::nullopt;
   Space out = a;
+  out.is_of_rows = a.is_of_rows || b.is_of_rows;
   out.folded.insert(b.folded.begin(), b.folded.end());
   bool a_is_smaller = false, b_is_smaller = false;
   for (std::size_t d = 0; d < a.shape.size(); ++d) {
@@ -173,8 +222,8 @@ std::vector<Space> common_spaces(const std::vector<Space>& a, std::vector<Space>
 /// Grows groups along the edges of the graph, in order, one merge at a time.
 class Grouping {
  public:
-  Grouping(const Graph& graph, const std::vector<NodeId>& nodes, bool with_movement)
-      : graph_(graph), candidates_(graph, with_movement), contraction_(graph) {
+  Grouping(const Graph& graph, const std::vector<NodeId>& nodes, Movement movement)
+      : graph_(graph), candidates_(graph, movement), contraction_(graph) {
     for (const NodeId id : nodes) {
       const Node& node = graph.node(id);
       if (node.erased || !candidates_.is_member(node)) continue;
@@ -197,11 +246,24 @@ class Grouping {
   void try_merge(NodeId producer, NodeId node) {
     if (producer == kNone || !spaces_.contains(producer)) return;
     const NodeId a = contraction_.cluster(producer), b = contraction_.cluster(node);
-    if (a == b || candidates_.drops_axis(graph_.node(producer))) return;
-    std::vector<Space> spaces = common_spaces(spaces_.at(a), spaces_.at(b));
+    if (a == b) return;
+    std::vector<Space> spaces = candidates_.drops_axis(graph_.node(producer)) ? spaces_of_rows_as_well(a, b, graph_.node(producer))
+                                                                               : common_spaces(spaces_.at(a), spaces_.at(b));
     if (spaces.empty() || contraction_.makes_cycle(a, b)) return;
     contraction_.merge(a, b);
     spaces_[contraction_.cluster(a)] = std::move(spaces);
+  }
+
+  /// Of the reduction's cluster and of one that reads it: the rows' too, so that more of what is computed for them may join.
+  /// (Rows of one length: what is computed for rows joins the reductions of one cluster only.)
+  std::vector<Space> spaces_of_rows_as_well(NodeId reduction, NodeId reader, const Node& node) const {
+    std::vector<Space> spaces = common_spaces(spaces_.at(reduction), with_dropped_axes(spaces_.at(reader), graph_, node));
+    if (spaces.empty()) return {};
+    for (Space space : spaces_.at(reader)) {
+      space.is_of_rows = true;
+      spaces.push_back(std::move(space));
+    }
+    return spaces;
   }
 
   const Graph& graph_;
@@ -298,7 +360,7 @@ std::vector<std::string> names(const Graph& graph, const std::vector<NodeId>& no
 
 /// Nodes that no group takes, with the same reason in one entry.
 void report_refusals(const Graph& graph, TokenizeReport& report) {
-  const Candidates candidates(graph, false);
+  const Candidates candidates(graph, Movement::none);
   std::map<std::string, std::vector<NodeId>> refused;
   for (const NodeId id : graph.order())
     if (const auto reason = candidates.refusal(graph.node(id))) refused[*reason].push_back(id);
@@ -310,20 +372,28 @@ class Carving {
  public:
   Carving(Graph& graph, TokenizeReport& report) : graph_(graph), report_(report) {}
 
-  /// Groups with movement in them first; where that does not fit, their nodes without it.
-  void carve(const std::vector<NodeId>& nodes, bool with_movement) {
-    for (const std::vector<NodeId>& group : Grouping(graph_, nodes, with_movement).groups()) carve_one(group);
+  /// Groups with movement in them first; where that does not fit, their nodes with less of it.
+  void carve(const std::vector<NodeId>& nodes, Movement movement) {
+    for (const std::vector<NodeId>& group : Grouping(graph_, nodes, movement).groups()) carve_one(group, movement);
   }
 
  private:
-  void carve_one(const std::vector<NodeId>& group) {
+  void carve_one(const std::vector<NodeId>& group, Movement movement) {
     const bool with_movement = moves(graph_, group);
     std::optional<std::string> reason = why_not_worth_it(graph_, group);
     if (!reason && with_movement) reason = why_movement_stays_outside(graph_, group);
     if (!reason) reason = try_carving(group);
     if (!reason) return;
-    if (with_movement) return carve(group, false);
+    if (with_movement && movement == Movement::any_pieces) return carve(group, Movement::equal_pieces);
+    if (with_movement) return carve_without_movement(group, *reason);
     report_.rejected.push_back({names(graph_, group), *reason});
+  }
+
+  void carve_without_movement(const std::vector<NodeId>& group, const std::string& reason) {
+    std::vector<NodeId> movement;
+    std::copy_if(group.begin(), group.end(), std::back_inserter(movement), [&](NodeId id) { return is_movement_kind(graph_.node(id).op); });
+    if (movement.size() < group.size()) report_.rejected.push_back({names(graph_, movement), reason});
+    carve(group, Movement::none);
   }
 
   std::optional<std::string> try_carving(const std::vector<NodeId>& group) {
@@ -347,7 +417,7 @@ class Carving {
 
 void carve_elementwise(Graph& graph, TokenizeReport& report) {
   report_refusals(graph, report);
-  Carving(graph, report).carve(graph.order(), true);
+  Carving(graph, report).carve(graph.order(), Movement::any_pieces);
 }
 
 }  // namespace burin

@@ -63,6 +63,17 @@ bool is_concat_of_equals(const Graph& graph, const Node& concat) {
          std::all_of(concat.inputs.begin(), concat.inputs.end(), [&](ValueId v) { return equal(graph, graph.value(v).shape.back(), first); });
 }
 
+/// A Split or Concat of the last dimension, or a Slice of whole stretches of it.
+bool is_along_last_dimension(const Graph& graph, const Node& node) {
+  if (node.op == OpKind::Slice) {
+    const auto range = range_of_last(graph, node);
+    return range && range->step == 1;
+  }
+  const ValueId whole = node.op == OpKind::Split ? node.inputs[0] : node.outputs[0];
+  const bool takes_apart_or_puts_together = node.op == OpKind::Split || (node.op == OpKind::Concat && node.inputs.size() > 1);
+  return takes_apart_or_puts_together && node.int_attribute("axis", 0) + 1 == static_cast<std::int64_t>(graph.value(whole).shape.size());
+}
+
 bool is_along_last(const Graph& graph, const Node& node, ValueId wider) {
   const auto last = static_cast<std::int64_t>(graph.value(wider).shape.size()) - 1;
   return node.ints_attribute("axes") == std::vector<std::int64_t>{last};
@@ -106,7 +117,9 @@ bool is_reshape_of_group(const Graph& graph, const Node& reshape, const std::vec
 
 }  // namespace
 
-bool is_movement_of_group(const Graph& graph, const Node& node, const std::vector<std::vector<NodeId>>& users) {
+bool is_movement_of_group(const Graph& graph, const Node& node, const std::vector<std::vector<NodeId>>& users, Movement movement) {
+  if (movement == Movement::none) return false;
+  if (movement == Movement::any_pieces && is_along_last_dimension(graph, node)) return true;
   switch (node.op) {
     case OpKind::Slice: return is_slice_of_equals(graph, node, users);
     case OpKind::Split: return is_split_of_equals(graph, node);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -7,6 +8,13 @@
 #include "burin/graph.h"
 
 namespace burin {
+
+/// How much movement a group takes in: it is tried with all of it first.
+enum class Movement : std::uint8_t {
+  none,
+  equal_pieces,
+  any_pieces  ///< pieces of different sizes, too: one size is computed with, what has another passes through
+};
 
 /// Movement that an element-wise group takes in, because its loads and stores do it for nothing (graph/pieces.h):
 ///
@@ -17,7 +25,7 @@ namespace burin {
 /// - Transposes that leave the last axis where it is: strides of a load or a store;
 /// - Reshapes in front of and behind a normalisation that name groups of channels (GroupNorm as exporters write it).
 /// `users`: graph.users().
-bool is_movement_of_group(const Graph& graph, const Node& node, const std::vector<std::vector<NodeId>>& users);
+bool is_movement_of_group(const Graph& graph, const Node& node, const std::vector<std::vector<NodeId>>& users, Movement movement);
 
 /// Why the body of a group is no one loop over shared axes whose innermost one lies in the lanes; nothing if it is.
 std::optional<std::string> why_not_one_space(Graph body);

@@ -92,7 +92,7 @@ class ProductMatcher {
   }
   bool fits(ValueId input, const Shape& shape) const {
     const Value& value = graph_.value(input);
-    return value.constant ? is_vector_of_columns(*value.constant, shape.back()) : value.shape == shape;
+    return value.constant ? is_vector_of_columns(*value.constant) : value.shape == shape;
   }
   bool is_f32_or_bool(ValueId id) const {
     const Precision precision = graph_.value(id).precision;

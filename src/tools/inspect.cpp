@@ -1,13 +1,12 @@
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "burin/onnx.h"
 #include "host/model.h"
+#include "tokenize/describe_report.h"
 #include "tools/commands.h"
 
 namespace burin::tools {
@@ -17,13 +16,6 @@ struct InspectOptions {
   std::string model, dump, isa;
   bool json = false;
 };
-
-std::map<std::string, int> standalone_ops(const Graph& graph) {
-  std::map<std::string, int> count;
-  for (NodeId id : graph.order())
-    if (graph.node(id).op != OpKind::Subgraph) ++count[std::string(info(graph.node(id).op).name)];
-  return count;
-}
 
 std::vector<std::string> value_texts(const Graph& body, const std::vector<ValueId>& ids) {
   std::vector<std::string> texts;
@@ -53,7 +45,7 @@ nlohmann::ordered_json to_json(const InspectOptions& options, const host::Model&
   }
   json["rejected"] = nlohmann::json::array();
   for (const Rejection& r : model.report().rejected) json["rejected"].push_back({{"nodes", r.nodes}, {"reason", r.reason}});
-  json["standalone"] = standalone_ops(model.graph());
+  json["standalone"] = standalone_operations(model.graph());
   return json;
 }
 
@@ -70,11 +62,6 @@ void print_text(const nlohmann::ordered_json& json) {
     fmt::print("  {:<18} {}\n", "scratch per worker", s["scratch_bytes"].get<std::string>());
     fmt::print("  {:<18} {}\n", "scratch per call", s["shared_scratch_bytes"].get<std::string>());
   }
-  if (!json["rejected"].empty()) fmt::print("\nleft:\n");
-  for (const auto& r : json["rejected"])
-    fmt::print("  {}: {}\n", fmt::join(r["nodes"].get<std::vector<std::string>>(), ", "), r["reason"].get<std::string>());
-  fmt::print("\nstand-alone:\n");
-  for (const auto& [op, n] : json["standalone"].items()) fmt::print("  {:<24} {}\n", op, n.get<int>());
 }
 
 void inspect(const InspectOptions& options) {
@@ -88,10 +75,12 @@ void inspect(const InspectOptions& options) {
   }
   const host::Model model(load_onnx(options.model), model_options);
   const nlohmann::ordered_json json = to_json(options, model);
-  if (options.json)
+  if (options.json) {
     fmt::print("{}\n", json.dump(2));
-  else
+  } else {
     print_text(json);
+    fmt::print("\n{}", describe(model.graph(), model.report()));
+  }
 }
 
 }  // namespace

@@ -101,9 +101,16 @@ std::string describe_worst(const Tensor& expected, const Tensor& actual) {
                      expected.at(worst), actual.at(worst));
 }
 
-/// NaNs and infinities match, other elements differ by no more than rounding.
+bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i].bytes() > 0 && std::memcmp(a[i].data(), b[i].data(), a[i].bytes()) != 0) return false;
+  return true;
+}
+
+/// Integers are equal; NaNs and infinities match, other elements differ by no more than rounding.
 bool agree(const Tensor& expected, const Tensor& actual, double rounding) {
   if (expected.precision() != actual.precision() || expected.dims() != actual.dims()) return false;
+  if (expected.precision() == Precision::i64 || expected.precision() == Precision::i32) return same_bits({expected}, {actual});
   double magnitude = 0, difference = 0;
   for (std::int64_t i = 0; i < expected.size(); ++i) {
     const double x = expected.at(i), y = actual.at(i);
@@ -114,12 +121,6 @@ bool agree(const Tensor& expected, const Tensor& actual, double rounding) {
     difference = std::max(difference, std::abs(x - y));
   }
   return difference <= kTolerance * magnitude + rounding + 1e-30;
-}
-
-bool same_bits(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (a[i].bytes() > 0 && std::memcmp(a[i].data(), b[i].data(), a[i].bytes()) != 0) return false;
-  return true;
 }
 
 bool all_agree(const std::vector<Tensor>& expected, const std::vector<Tensor>& actual, const std::vector<double>& rounding) {
@@ -396,6 +397,7 @@ std::string GraphFuzzer::culprits(const Subject& subject, const Shaped& s, Compi
   std::string out;
   for (const std::string& name : names) {
     options.disabled_passes = {name};
+    announce(fmt::format("{}\n{}\nwithout {}\n", replay_, text_, name));
     try {
       Compiled compiled;
       for (const NodeId id : subgraphs_of(subject.graph)) {

@@ -26,7 +26,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   }
 
  private:
-  /// A float or a boolean, with the dimensions in which it is not 1.
+  /// A float, an integer or a boolean, with the dimensions in which it is not 1.
   struct Item {
     Known value;
     Precision precision = Precision::f32;
@@ -125,6 +125,36 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     return items_.size() - 1;
   }
 
+  std::size_t add_integer_leaf(Precision precision) {
+    Item item;
+    item.full = random_form();
+    item.precision = precision;
+    item.leaf = true;
+    item.value.exact = true;
+    const Shape shape = shape_of(item.full);
+    const auto dims = constant_dims(shape);
+    if (dims && random_.chance(0.4)) {
+      Tensor t = Tensor::zeros(precision, *dims);
+      for (std::int64_t i = 0; i < t.size(); ++i) t.set_int(i, random_.chance(0.3) ? random_.pick(special_integers()) : random_.between(-20, 20));
+      item.value.id = graph().add_constant("", t);
+    } else {
+      item.value.id = graph().add_input(fresh_name(random_.pick<const char*>({"wild", "small"})), precision, shape);
+    }
+    count_form(item.full);
+    items_.push_back(item);
+    return items_.size() - 1;
+  }
+
+  static const std::vector<std::int64_t>& special_integers() {
+    static const std::vector<std::int64_t> numbers = {INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX, std::int64_t{1} << 32, std::int64_t{1} << 24, 0x9e3779b9};
+    return numbers;
+  }
+
+  std::size_t add_leaf_of(Precision precision) {
+    if (precision == Precision::boolean) return add_boolean_leaf();
+    return precision == Precision::f32 ? add_leaf({}) : add_integer_leaf(precision);
+  }
+
   /// An item of the precision, an old one in most cases.
   std::size_t pick_item(Precision precision, bool exact = false) {
     std::vector<std::size_t> fitting;
@@ -133,7 +163,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
         fitting.push_back(i);
         if (!items_[i].used) fitting.push_back(i), fitting.push_back(i);
       }
-    if (fitting.empty() || random_.chance(0.25)) return precision == Precision::boolean ? add_boolean_leaf() : add_leaf({});
+    if (fitting.empty() || random_.chance(0.25)) return add_leaf_of(precision);
     return random_.pick(fitting);
   }
 
@@ -178,6 +208,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     if (draw < 0.77) return try_where();
     if (draw < 0.85) return try_reduce();
     if (draw < 0.93) return try_normalize();
+    if (draw < 0.96) return try_integers();
     return try_pieces();
   }
 
@@ -254,6 +285,64 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     return true;
   }
 
+  // ---- integers ----
+
+  /// Several steps, as what has none in it so far seldom gets the next one.
+  bool try_integers() {
+    const Precision precision = random_.pick({Precision::i32, Precision::i64});
+    feature("integers", std::string(to_string(precision)));
+    for (std::int64_t n = random_.between(1, 4); n > 0; --n) integer_step(precision);
+    return true;
+  }
+
+  void integer_step(Precision precision) {
+    const std::size_t i = pick_item(precision);
+    const auto compute = [&](OpKind op, const std::vector<std::size_t>& of, Precision to, Attributes attributes = {}) {
+      std::vector<ValueId> in;
+      for (const std::size_t k : of) in.push_back(items_[k].value.id);
+      Known v = apply(op, in, 0, 1, 0, std::move(attributes));
+      v.exact = true, v.error = 0;
+      add(v, of, to);
+      feature("integer_op", std::string(info(op).text));
+    };
+    const std::int64_t draw = random_.below(10);
+    if (draw < 3) return compute(random_.pick({OpKind::Add, OpKind::Sub, OpKind::Mul, OpKind::Min, OpKind::Max}), {i, pick_item(precision)}, precision);
+    if (draw < 4) return compute(random_.pick({OpKind::Neg, OpKind::Abs}), {i}, precision);
+    if (draw < 6) {
+      const auto op = random_.pick({OpKind::Equal, OpKind::Less, OpKind::LessOrEqual, OpKind::Greater, OpKind::GreaterOrEqual});
+      return compute(op, {i, pick_item(precision)}, Precision::boolean);
+    }
+    if (draw < 7) return compute(OpKind::Where, {pick_item(Precision::boolean), i, pick_item(precision)}, precision);
+    if (draw < 8) {
+      const auto bound = [&](std::int64_t x) { return graph().add_constant("", integer_scalar(precision, x)); };
+      Known v = apply(OpKind::Clip, {items_[i].value.id, bound(random_.between(-10, 0)), bound(random_.between(0, 1000))}, 0, 1, 0);
+      v.exact = true, v.error = 0;
+      feature("integer_op", "clip");
+      return add(v, {i}, precision);
+    }
+    if (draw < 9) {
+      const Precision from = random_.pick({Precision::f32, Precision::boolean, precision == Precision::i32 ? Precision::i64 : Precision::i32});
+      feature("integer_cast", std::string("from ") + std::string(to_string(from)));
+      return compute(OpKind::Cast, {pick_exact(from)}, precision, {{"to", std::string(to_string(precision))}});
+    }
+    feature("integer_cast", "to f32");
+    if (random_.chance(0.3)) return compute(OpKind::Cast, {i}, Precision::boolean, {{"to", std::string("bool")}});
+    compute(OpKind::Cast, {i}, Precision::f32, {{"to", std::string("f32")}});
+    items_.back().value.low = -0x1p63, items_.back().value.high = 0x1p63;
+  }
+
+  /// What may be truncated: a result with an error might be another integer.
+  std::size_t pick_exact(Precision precision) {
+    const std::size_t i = pick_item(precision, true);
+    return items_[i].value.exact ? i : add_leaf({});
+  }
+
+  static Tensor integer_scalar(Precision precision, std::int64_t x) {
+    Tensor t = Tensor::zeros(precision, {});
+    t.set_int(0, x);
+    return t;
+  }
+
   bool try_where() {
     const std::size_t c = pick_item(Precision::boolean), i = pick_item(Precision::f32), j = pick_item(Precision::f32);
     const Known &a = items_[i].value, &b = items_[j].value;
@@ -316,8 +405,12 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
       Attributes dropped = attributes;
       dropped["keepdims"] = std::int64_t{0};
       Known w = apply(op, {x.id}, v.low, v.high, v.error, dropped);
-      extra_outputs_.push_back(w);
       feature("reduction", "keepdims_0");
+      if (random_.chance(0.5)) {  // and what is computed of it
+        if (const auto next_one = unary(random_.pick({OpKind::Tanh, OpKind::Relu, OpKind::Abs, OpKind::Sigmoid}), w)) w = *next_one;
+        feature("reduction", "keepdims_0_read");
+      }
+      extra_outputs_.push_back(w);
     }
     return true;
   }
@@ -376,6 +469,13 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     const bool grouped = count && random_.chance(0.6);
     const std::int64_t groups = grouped ? (*count % 2 == 0 && random_.chance(0.5) ? *count / 2 : random_.chance(0.5) ? 1 : *count) : 1;
     Attributes attributes = {{"epsilon", epsilon}};
+    if (random_.chance(0.25)) {  // factors and summands of a batch
+      const Known x = item.value;
+      const ValueId scale = input("x", {channels}).id, bias = input("x", {channels}).id, mean = input("x", {channels}).id;
+      const double limit = 3 * x.magnitude() + 9;
+      add(apply(OpKind::BatchNormalization, {x.id, scale, bias, mean, input("pos", {channels}).id}, -limit, limit, 3 * x.error + 4 * kEpsilon * limit, attributes), {i});
+      return true;
+    }
     if (grouped) attributes["num_groups"] = groups;
     const ValueId scale = input("x", {channels}).id, bias = input("x", {channels}).id;
     const double m = 2 * std::sqrt(20000) + 2;
@@ -484,13 +584,16 @@ void declare_elementwise_features(Coverage& coverage) {
   coverage.declare("leaf", {"input", "constant_scalar", "constant_tensor"});
   coverage.declare("nodes", {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"});
   coverage.declare("outputs", {"one", "few", "many", "boolean", "reduced"});
-  coverage.declare("reduction", {"keepdims_0"});
+  coverage.declare("integers", {"i32", "i64"});
+  coverage.declare("integer_op", {"add", "sub", "mul", "min", "max", "neg", "abs", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip", "cast"});
+  coverage.declare("integer_cast", {"from f32", "from bool", "from i32", "from i64", "to f32"});
+  coverage.declare("reduction", {"keepdims_0", "keepdims_0_read"});
   coverage.declare("op", {"abs", "neg", "sqrt", "rsqrt", "reciprocal", "square", "exp", "exp2", "log", "tanh", "sigmoid", "erf",
                           "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "hard_sigmoid", "hard_swish", "floor", "ceil",
                           "round", "sign", "sin", "cos", "not", "is_nan", "cast", "add", "sub", "mul", "div", "pow", "min", "max",
                           "prelu", "and", "or", "xor", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip",
                           "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_l2", "softmax", "log_softmax", "layer_norm",
-                          "rms_norm", "group_norm", "instance_norm"});
+                          "rms_norm", "group_norm", "instance_norm", "batch_norm"});
 }
 
 }  // namespace burin::testing

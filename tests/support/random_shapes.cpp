@@ -39,6 +39,15 @@ double random_number(const std::string& name, Random& random) {
   return random.real(-2, 2);
 }
 
+/// Named "wild": of any magnitude and bits, near what words, f32 and i64 end at; else small.
+std::int64_t random_integer(const std::string& name, Random& random) {
+  if (!starts_with(name, "wild") || random.chance(0.3)) return random.between(-9, 9);
+  const std::int64_t power = random.between(0, 63);
+  const std::uint64_t near = (std::uint64_t{1} << power) + static_cast<std::uint64_t>(random.between(-2, 2));
+  const std::uint64_t x = random.chance(0.5) ? random.next() >> power : near;
+  return static_cast<std::int64_t>(random.chance(0.5) ? x : 0 - x);
+}
+
 Tensor random_tensor(const std::string& name, Precision precision, const Dims& dims, Random& random) {
   Tensor t = Tensor::zeros(precision, dims);
   const std::int64_t last = dims.empty() ? 1 : dims.back();
@@ -50,6 +59,8 @@ Tensor random_tensor(const std::string& name, Precision precision, const Dims& d
     if (first_key) whole_row = (hides_rows || starts_with(name, "mask_any")) && random.chance(hides_rows ? 0.3 : 0.1);
     if (precision == Precision::boolean)
       t.set_int(i, !whole_row && ((mask && first_key) || random.chance(0.7)) ? 1 : 0);
+    else if (precision == Precision::i32 || precision == Precision::i64)
+      t.set_int(i, random_integer(name, random));
     else if (whole_row)
       t.set(i, hides_rows ? -std::numeric_limits<double>::infinity() : std::numeric_limits<float>::lowest());
     else if (mask)

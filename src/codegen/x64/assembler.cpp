@@ -865,6 +865,54 @@ class Assembler : public Xbyak::CodeGenerator {
     vpermps(vec(i.dst), vec(i.src[0]), table.operand());
   }
 
+  void lookup_both(const Instruction& i) {
+    temp(i, RegClass::vector);  // it makes that the destination is none of the sources
+    vmovaps(vec(i.dst), vec(i.src[0]));
+    vpermi2ps(vec(i.dst), vec(i.src[1]), vec(i.src[2]));
+  }
+
+  /// The words are put together, which leaves pairs of results in the order 0, 2, 4, 6, 1, 3, 5, 7.
+  void i64_to_f32_of_halves(const Instruction& i) {
+    const VReg other = temp(i, RegClass::vector);
+    const Zmm first(index(i.dst)), second(index(other));
+    vpunpckldq(first, vec(i.src[0]), vec(i.src[1]));
+    vpunpckhdq(second, vec(i.src[0]), vec(i.src[1]));
+    vcvtqq2ps(Ymm(first.getIdx()), first);
+    vcvtqq2ps(Ymm(second.getIdx()), second);
+    vinsertf64x4(first, first, Ymm(second.getIdx()), 1);
+    ConstantPool::Words order;
+    for (const std::uint32_t pair : {0, 4, 1, 5, 2, 6, 3, 7}) order.insert(order.end(), {pair, 0});
+    vmovups(second, ptr[rip + pool_.label(order)]);
+    vpermpd(first, second, first);
+  }
+
+  /// The machine converts words side by side, and what has more than one (which is rare) one by one, below the stack.
+  void i64_to_f32_one_by_one(const Instruction& i) {
+    constexpr int kAllLanes = 0xff, kPairs = 64, kResults = 96;
+    const Ymm dst = vec(i.dst), low = vec(i.src[0]), high = vec(i.src[1]);
+    const Xmm one = this->low(temp(i, RegClass::vector));
+    const Reg32 signs = general_temp(i).cvt32();
+    Xbyak::Label done;
+    vpsrad(dst, low, 31);
+    vpcmpeqd(dst, dst, high);
+    vmovmskps(signs, dst);
+    vcvtdq2ps(dst, low);
+    cmp(signs, kAllLanes);
+    je(done);
+    vpunpckldq(dst, low, high);
+    vmovups(ptr[rsp - kPairs], dst);
+    vpunpckhdq(dst, low, high);
+    vmovups(ptr[rsp - kPairs + vector_bytes_], dst);
+    int pair = 0;
+    for (const int lane : {0, 1, 4, 5, 2, 3, 6, 7}) {
+      vxorps(one, one, one);
+      vcvtsi2ss(one, one, qword[rsp - kPairs + 8 * pair++]);
+      vmovss(ptr[rsp - kResults + 4 * lane], one);
+    }
+    vmovups(dst, ptr[rsp - kResults]);
+    L(done);
+  }
+
   void prefetch(const Instruction& i) {
     const Address at = ptr[address(i)];
     if (i.imm == 0)
@@ -897,6 +945,8 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::ret: return leave();
       case VOp::prefetch: return prefetch(i);
       case VOp::mask_first: return mask_first(i);
+      case VOp::equal_i32: return wide_ ? vpcmpeqd(k(i.dst), vec(i.src[0]), source(i, 1).operand()) : binary<Xmm, Xmm>(i, &C::vpcmpeqd);
+      case VOp::greater_i32: return wide_ ? vpcmpgtd(k(i.dst), vec(i.src[0]), source(i, 1).operand()) : binary<Xmm, Xmm>(i, &C::vpcmpgtd);
       case VOp::mask_any: return mask_any(i);
       case VOp::cmp: return compare(i);
       case VOp::mov: return move(i);
@@ -936,11 +986,13 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::xor_bits: return binary(i, &C::vxorps);
       case VOp::add_i32: return binary(i, &C::vpaddd);
       case VOp::sub_i32: return binary(i, &C::vpsubd);
+      case VOp::mul_i32: return binary(i, &C::vpmulld);
       case VOp::shl_i32: return shift(i, &C::vpslld);
       case VOp::shr_i32: return shift(i, &C::vpsrld);
       case VOp::sar_i32: return shift(i, &C::vpsrad);
       case VOp::to_i32: return unary(i, &C::vcvtps2dq);
       case VOp::to_f32: return unary(i, &C::vcvtdq2ps);
+      case VOp::i64_to_f32: return wide_ ? i64_to_f32_of_halves(i) : i64_to_f32_one_by_one(i);
       case VOp::unpack_low32: return binary(i, &C::vunpcklps);
       case VOp::unpack_high32: return binary(i, &C::vunpckhps);
       case VOp::unpack_low64: return binary(i, &C::vunpcklpd);
@@ -948,6 +1000,7 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::shuffle128: return shuffle128(i);
       case VOp::permute_in128:
         return vpermilps(vec(i.dst), vec(i.src[0]), static_cast<std::uint8_t>(i.imm));
+      case VOp::lookup_both: return lookup_both(i);
       case VOp::lookup16: return lookup(i);
     }
     fail(i, "no such operation");

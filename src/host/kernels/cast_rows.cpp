@@ -70,12 +70,12 @@ inline auto element(Number x) {
   } else if constexpr (kTo == Precision::bf16) {
     return to_bf16(static_cast<double>(x));
   } else if constexpr (is_float(kTo)) {
-    return static_cast<To>(static_cast<double>(x));
+    return static_cast<To>(x);
   } else if constexpr (kTo == Precision::boolean) {
     return static_cast<To>(x != 0);
   } else if constexpr (std::is_same_v<Number, double>) {
-    const bool fits = -0x1p63 < x && x < 0x1p63;  // nearly always: no call
-    return static_cast<To>(fits ? static_cast<std::int64_t>(x) : interpreter::to_integer(x));
+    const bool fits = -0x1p31 < x && x < 0x1p31;  // nearly always: no call
+    return static_cast<To>(fits ? static_cast<std::int64_t>(x) : interpreter::cast_to_integer(kTo, x));
   } else {
     return static_cast<To>(x);
   }

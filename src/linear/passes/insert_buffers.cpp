@@ -23,7 +23,7 @@ struct Place {
 
 class BufferInsertion {
  public:
-  explicit BufferInsertion(LinearIR& ir) : ir_(ir), varies_(dependences(ir)) {}
+  explicit BufferInsertion(LinearIR& ir) : ir_(ir), varies_(dependences(ir)), words_(words_of(ir)) {}
 
   bool run() {
     for_each_block(ir_.phases, [&](Block& block, const Path& path) { find_homes(block, path); });
@@ -127,6 +127,7 @@ class BufferInsertion {
     Memory m;
     m.kind = Memory::Kind::worker;
     m.name = ir_.values[v] + ".buffer";
+    m.precision = words_.contains(v) ? Precision::i32 : Precision::f32;
     m.elements = size;
     indices_[v] = index;
     return buffers_[v] = ir_.new_memory(std::move(m));
@@ -148,6 +149,7 @@ class BufferInsertion {
 
   LinearIR& ir_;
   std::vector<std::set<std::string>> varies_;
+  std::set<ValueId> words_;
   std::map<ValueId, Place> homes_;
   std::map<ValueId, std::size_t> shared_;
   std::map<ValueId, std::string> lanes_of_use_;

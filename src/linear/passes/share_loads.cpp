@@ -36,7 +36,7 @@ class Sharing {
 
   bool sharable(const Expression& e) const {
     if (e.op == Op::load) return stored_.count(e.memory) == 0;
-    if (e.op == Op::integer) return true;
+    if (is_integer(e.op)) return true;
     return e.op == Op::fill && e.over.empty() && updated_.count(e.out) == 0;
   }
   static Key key(const Expression& e) {

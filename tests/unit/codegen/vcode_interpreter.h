@@ -254,6 +254,9 @@ class Interpreter {
       case VOp::xor_bits: return a32 ^ b32;
       case VOp::add_i32: return a32 + b32;
       case VOp::sub_i32: return a32 - b32;
+      case VOp::equal_i32: return a32 == b32 ? 1 : 0;
+      case VOp::greater_i32: return static_cast<std::int32_t>(a32) > static_cast<std::int32_t>(b32) ? 1 : 0;
+      case VOp::mul_i32: return a32 * b32;
       case VOp::shl_i32: return a32 << (i.imm & 31);
       case VOp::shr_i32: return a32 >> (i.imm & 31);
       default:

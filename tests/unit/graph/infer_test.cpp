@@ -188,6 +188,16 @@ TEST(InferElements, ShapeArithmetic) {
   EXPECT_EQ(m.elements(m.op(OpKind::Size, {x})), "[768*B*S]");
 }
 
+TEST(InferElements, WhatWrapsIsNotFollowed) {
+  Model m;
+  const ValueId lowest = m.scalar(std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(m.elements(m.op(OpKind::Neg, {lowest})), "unknown");
+  EXPECT_EQ(m.elements(m.op(OpKind::Sub, {m.scalar(1), lowest})), "unknown");
+  EXPECT_EQ(m.elements(m.op(OpKind::Equal, {m.scalar(1), lowest})), "unknown");
+  const ValueId narrow = m.op(OpKind::Cast, {m.scalar(std::numeric_limits<std::int32_t>::max())}, {{"to", std::string("i32")}});
+  EXPECT_EQ(m.elements(m.op(OpKind::Add, {narrow, narrow})), "unknown") << "it wraps in 32 bits";
+}
+
 TEST(InferElements, DivisionTruncates) {
   Model m;
   EXPECT_EQ(m.elements(m.op(OpKind::Div, {m.scalar(-7), m.scalar(2)})), "[-3]");

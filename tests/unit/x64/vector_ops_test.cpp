@@ -101,6 +101,7 @@ std::vector<OpCase> cases() {
       {VOp::xor_bits, 2, words([](auto a, auto b, auto) { return a ^ b; })},
       {VOp::add_i32, 2, words([](auto a, auto b, auto) { return a + b; })},
       {VOp::sub_i32, 2, words([](auto a, auto b, auto) { return a - b; })},
+      {VOp::mul_i32, 2, words([](auto a, auto b, auto) { return a * b; })},
       {VOp::to_i32, 1, words([](auto a, auto, auto) {
          const double x = std::nearbyint(double{as_float(a)});
          if (!(x >= -0x1p31 && x < 0x1p31)) return 0x80000000U;
@@ -418,6 +419,33 @@ TEST(VectorOps, CompareAndBlend) {
             expect_lanes(got, expected, VOp::blend, "compare and blend");
           }
         }
+}
+
+TEST(VectorOps, ComparisonsOfIntegers) {
+  using Words = bool (*)(std::uint32_t, std::uint32_t);
+  const std::pair<VOp, Words> comparisons[] = {
+      {VOp::equal_i32, [](std::uint32_t a, std::uint32_t b) { return a == b; }},
+      {VOp::greater_i32, [](std::uint32_t a, std::uint32_t b) { return static_cast<std::int32_t>(a) > static_cast<std::int32_t>(b); }}};
+  Inputs inputs;
+  for (const Isa isa : runnable_isas())
+    for (const auto& [op, holds] : comparisons)
+      for (const bool with_constant : {false, true}) {
+        constexpr std::uint32_t kConstant = 7;
+        Kernel kernel(isa);
+        const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+        const VReg a = kernel.load(kernel.pointer(0)), b = kernel.load(kernel.pointer(1));
+        const VReg mask = kernel.b.op(op, {reg(a), with_constant ? constant_bits(kConstant) : reg(b)});
+        kernel.store(kernel.b.op(VOp::blend, {reg(mask), reg(a), reg(b)}), kernel.pointer(2));
+        kernel.finish(Registers::descending);
+        for (int round = 0; round < 20; ++round) {
+          Lanes x = inputs.next(lanes), y = inputs.next(lanes), got(lanes), expected(lanes);
+          if (round % 2 == 0) y = x;
+          if (round % 4 == 1) x.front() = kConstant;
+          kernel.run({x.data(), y.data(), got.data()});
+          for (std::size_t n = 0; n < lanes; ++n) expected[n] = holds(x[n], with_constant ? kConstant : y[n]) ? x[n] : y[n];
+          expect_lanes(got, expected, VOp::blend, "compare integers and blend");
+        }
+      }
 }
 
 TEST(VectorOps, MakingVectors) {
