@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <set>
 
@@ -24,6 +25,10 @@ class Finder {
 
   Claims run() {
     canonicalize(carved_);
+    for (const NodeId id : carved_.order()) {
+      const std::size_t origin = index_.origin(carved_.node(id).name);
+      if (origin != ModelIndex::kNoNode) present_.insert(origin);
+    }
     TokenizeReport report = tokenize(carved_);
     for (const Rejection& r : report.rejected) claims_.left.push_back(r);
     for (const CarvedSubgraph& s : report.subgraphs) claim(s);
@@ -41,11 +46,26 @@ class Finder {
     if (nodes.empty()) return s.name + ": what it is made of is needed elsewhere, too";
     if (auto reason = clusters_.why_not(nodes)) return reason;
     const std::vector<std::size_t> list(nodes.begin(), nodes.end());
-    auto part = make_part(index_, known_, list, s.kind == "sdpa" ? position_cone(index_, known_, nodes) : std::vector<std::size_t>{});
-    if (const auto* reason = std::get_if<std::string>(&part)) return *reason;
-    clusters_.merge(nodes);
-    claims_.claims.push_back({s.name, list, std::get<Part>(std::move(part))});
-    return std::nullopt;
+    std::string reason;
+    for (const PartOptions& options : ways_to_cut(s, nodes)) {
+      auto part = make_part(index_, known_, list, options);
+      if (auto* made = std::get_if<Part>(&part)) {
+        clusters_.merge(nodes);
+        claims_.claims.push_back({s.name, list, std::move(*made)});
+        return std::nullopt;
+      }
+      reason = std::get<std::string>(part);
+    }
+    return reason;
+  }
+
+  /// The best one first.
+  std::vector<PartOptions> ways_to_cut(const CarvedSubgraph& s, const Nodes& nodes) const {
+    std::vector<PartOptions> ways;
+    if (s.kind == "sdpa") ways.push_back({position_cone(index_, known_, nodes), true});
+    if (ways.empty() || !ways.front().copied.empty()) ways.push_back({{}, true});
+    ways.push_back({{}, false});
+    return ways;
   }
 
   /// The model's nodes that a Subgraph stands for, without those that others need as well: what they give must come
@@ -54,6 +74,7 @@ class Finder {
     Nodes nodes;
     for (const std::string& name : s.nodes)
       if (const std::size_t origin = index_.origin(name); origin != ModelIndex::kNoNode) nodes.insert(origin);
+    add_what_vanished(nodes);
     const std::set<std::string> results = results_of(s.node);
     for (;;) {
       const auto needed_elsewhere = std::find_if(nodes.begin(), nodes.end(), [&](std::size_t i) {
@@ -65,6 +86,37 @@ class Finder {
       if (needed_elsewhere == nodes.end()) return nodes;
       nodes.erase(needed_elsewhere);
     }
+  }
+
+  /// Nodes between these that canonicalization has found to compute nothing.
+  void add_what_vanished(Nodes& nodes) const {
+    const Nodes behind = reach(nodes, [this](std::size_t i) {
+      Nodes next;
+      for (const std::string& output : index_.node(i).outputs)
+        next.insert(index_.readers(output).begin(), index_.readers(output).end());
+      return next;
+    });
+    const Nodes before = reach(nodes, [this](std::size_t i) {
+      Nodes next;
+      for (const std::string& input : index_.node(i).inputs)
+        if (const std::size_t producer = index_.producer(input); producer != ModelIndex::kNoNode) next.insert(producer);
+      return next;
+    });
+    std::set_intersection(behind.begin(), behind.end(), before.begin(), before.end(), std::inserter(nodes, nodes.end()));
+  }
+
+  /// Nodes that are not in the graph any more and can be reached from these through such nodes alone.
+  template <typename Next>
+  Nodes reach(const Nodes& from, const Next& next) const {
+    Nodes reached;
+    std::vector<std::size_t> open(from.begin(), from.end());
+    while (!open.empty()) {
+      const std::size_t node = open.back();
+      open.pop_back();
+      for (const std::size_t i : next(node))
+        if (!present_.contains(i) && !imported_.left.contains(index_.node(i).name) && reached.insert(i).second) open.push_back(i);
+    }
+    return reached;
   }
 
   /// Names of what the Subgraph gives, also in other dimensions.
@@ -90,6 +142,7 @@ class Finder {
   KnownValues known_;
   Clusters clusters_;
   Graph carved_;
+  Nodes present_;  ///< those of which something is left after canonicalization
   Claims claims_;
 };
 

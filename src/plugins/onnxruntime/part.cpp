@@ -53,16 +53,17 @@ std::shared_ptr<const Graph> owning(const Graph& body) {
 class CutOut {
  public:
   CutOut(const ModelIndex& model, const KnownValues& known, const std::vector<std::size_t>& nodes,
-         const std::vector<std::size_t>& copied)
-      : model_(model), known_(known), own_(nodes.begin(), nodes.end()) {
+         const PartOptions& options)
+      : model_(model), known_(known), own_(nodes.begin(), nodes.end()), narrow_(options.narrow) {
     std::set<std::size_t> all = own_;
-    all.insert(copied.begin(), copied.end());
+    all.insert(options.copied.begin(), options.copied.end());
     part_.opsets = model.model().opsets;
     for (const std::size_t i : all)
       for (const std::string& output : model.node(i).outputs) met_.insert(output);
     for (const std::size_t i : all)
       for (const std::string& input : model.node(i).inputs)
         if (!input.empty() && met_.insert(input).second) come_from_outside(input, own_.contains(i));
+    keep_what_is_told();
     for (const std::size_t i : all) part_.nodes.push_back(model.node(i));
     for (const std::size_t i : own_)
       for (const std::string& output : model.node(i).outputs)
@@ -87,14 +88,22 @@ class CutOut {
     if (value->constant) {
       part_.initializers.push_back({name, *value->constant});
     } else if (is_known_integer(*value)) {
-      add_value(name, *value, value->shape).elements = value->elements;
-      if (is_read_by_own) add_witness(name, *value);
-    } else if (!known_.repeated(name).empty()) {
+      Value& integers = add_value(name, *value, value->shape);
+      integers.elements = simplified(*value->elements);
+      if (is_read_by_own) add_witness(name, Value(integers));
+    } else if (narrow_ && !known_.repeated(name).empty()) {
       add_narrow(name, *value);
     } else {
-      add_value(name, *value, value->shape);
-      add_source({name, value->shape, {}, false, {}}, name);
+      add_source({name, simplified(value->shape), {}, false, {}}, name);
+      add_value(name, *value, sources_.back().shape);
     }
+  }
+
+  /// As inference would rewrite it: what is equal has one symbol.
+  Shape simplified(const Shape& shape) const {
+    Shape result;
+    for (const Expr& e : shape) result.push_back(known_.facts().simplify(e));
+    return result;
   }
 
   Value& add_value(const std::string& name, const Value& like, const Shape& shape) {
@@ -128,7 +137,8 @@ class CutOut {
 
   /// Of what repeats one element comes in, and is expanded; where that can be done without, canonicalization finds out.
   void add_narrow(const std::string& name, const Value& value) {
-    PartSource source{name, value.shape, known_.repeated(name), false, {}};
+    const Shape shape = simplified(value.shape);
+    PartSource source{name, shape, known_.repeated(name), false, {}};
     for (std::size_t d = 0; d < source.shape.size(); ++d)
       if (source.repeated[d]) source.shape[d] = 1;
     const std::string narrow = name + ".narrow", extents = name + ".shape";
@@ -137,8 +147,8 @@ class CutOut {
     Value whole;
     whole.name = extents;
     whole.precision = Precision::i64;
-    whole.shape = {Expr(static_cast<std::int64_t>(value.shape.size()))};
-    whole.elements = value.shape;
+    whole.shape = {Expr(static_cast<std::int64_t>(shape.size()))};
+    whole.elements = shape;
     values_.push_back(std::move(whole));
     frontend::OnnxNode expand;
     expand.op = "Expand";
@@ -148,9 +158,31 @@ class CutOut {
     part_.nodes.push_back(std::move(expand));
   }
 
+  /// Expressions over symbols that are no dimension of what the part reads become symbols of their own:
+  ///
+  ///     %x: f32[B*S, 768], %y: f32[B*S, 768]     ->     %x: f32[extent.0, 768], %y: f32[extent.0, 768]
+  void keep_what_is_told() {
+    std::set<std::string> told;
+    for (const PartSource& source : sources_)
+      for (const Expr& e : source.shape)
+        if (const auto symbol = e.as_symbol()) told.insert(*symbol);
+    std::map<Expr, Expr> extents;
+    const auto keep = [&](Shape& shape) {
+      for (Expr& e : shape)
+        if (!uses_only({e}, told))
+          e = extents.try_emplace(e, Expr::symbol(fmt::format("extent.{}", extents.size()))).first->second;
+    };
+    for (PartSource& source : sources_) keep(source.shape);
+    for (Value& value : values_) {
+      keep(value.shape);
+      if (value.elements) keep(*value.elements);
+    }
+  }
+
   const ModelIndex& model_;
   const KnownValues& known_;
   std::set<std::size_t> own_;
+  bool narrow_;
   frontend::OnnxModel part_;
   std::vector<Value> values_;
   std::vector<PartSource> sources_;
@@ -247,9 +279,9 @@ const std::vector<bool>& KnownValues::repeated(const std::string& name) const {
 }
 
 std::variant<Part, std::string> make_part(const ModelIndex& model, const KnownValues& known, const std::vector<std::size_t>& nodes,
-                                          const std::vector<std::size_t>& copied) {
+                                          const PartOptions& options) {
   try {
-    const CutOut cut(model, known, nodes, copied);
+    const CutOut cut(model, known, nodes, options);
     return Assembly(cut, cut.graph()).run();
   } catch (const NoPart& none) {
     return none.reason;

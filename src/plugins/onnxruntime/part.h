@@ -64,11 +64,17 @@ class KnownValues {
   std::vector<std::vector<bool>> repeated_;
 };
 
+/// How a part is cut out of the model. What is on is better where it is possible.
+struct PartOptions {
+  /// Nodes in front of the part's own that are computed once more, inside of the kernel.
+  std::vector<std::size_t> copied;
+  bool narrow = true;  ///< of what repeats, the first element is read
+};
+
 /// Makes one kernel of these nodes, in the order of the model: they become a model of their own, which is read,
-/// canonicalized and carved as a whole one is. So whatever chose the nodes, the part computes what they compute. `copied`:
-/// nodes in front of them that are computed once more, inside of the kernel.
+/// canonicalized and carved as a whole one is. So whatever chose the nodes, the part computes what they compute.
 /// In place of a Part: why it is none.
 std::variant<Part, std::string> make_part(const ModelIndex& model, const KnownValues& known, const std::vector<std::size_t>& nodes,
-                                          const std::vector<std::size_t>& copied);
+                                          const PartOptions& options);
 
 }  // namespace burin::ort
