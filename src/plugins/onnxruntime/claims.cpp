@@ -38,7 +38,10 @@ class Finder {
  private:
   void claim(const CarvedSubgraph& s) {
     const Nodes nodes = members(s);
-    if (const auto reason = try_claim(s, nodes)) claims_.left.push_back({names(nodes), *reason});
+    std::set<std::string> results = results_of(s.node);
+    if (!try_claim(s, without_what_is_needed_elsewhere(grown(nodes, results), results))) return;
+    const Nodes fewer = without_what_is_needed_elsewhere(nodes, results_of(s.node));
+    if (const auto reason = try_claim(s, fewer)) claims_.left.push_back({names(fewer.empty() ? nodes : fewer), *reason});
   }
 
   /// Gives the reason where it is none.
@@ -68,14 +71,45 @@ class Finder {
     return ways;
   }
 
-  /// The model's nodes that a Subgraph stands for, without those that others need as well: what they give must come
-  /// from the Subgraph, or from outside of it.
+  /// The model's nodes that a Subgraph stands for.
   Nodes members(const CarvedSubgraph& s) const {
     Nodes nodes;
     for (const std::string& name : s.nodes)
       if (const std::size_t origin = index_.origin(name); origin != ModelIndex::kNoNode) nodes.insert(origin);
     add_what_vanished(nodes);
-    const std::set<std::string> results = results_of(s.node);
+    return nodes;
+  }
+
+  /// With the shape arithmetic on what is computed inside, and the Reshapes of results that it is for; these are results
+  /// then, too:
+  ///
+  ///     %o = matmul %p, %v ; %shape = ... shape %o ... ; %y = reshape (transpose %o), %shape
+  Nodes grown(Nodes nodes, std::set<std::string>& results) const {
+    for (auto open = std::vector<std::size_t>(nodes.begin(), nodes.end()); !open.empty();) {
+      const std::size_t node = open.back();
+      open.pop_back();
+      for (const std::string& output : index_.node(node).outputs) {
+        if (output.empty() || results.contains(output)) continue;
+        for (const std::size_t reader : index_.readers(output)) {
+          const bool renames = renames_one_of(reader, nodes);
+          if (nodes.contains(reader) || (is_present(reader) && !renames)) continue;
+          if (renames) results.insert(index_.node(reader).outputs.front());
+          nodes.insert(reader);
+          open.push_back(reader);
+        }
+      }
+    }
+    return nodes;
+  }
+
+  bool renames_one_of(std::size_t i, const Nodes& nodes) const {
+    const frontend::OnnxNode& node = index_.node(i);
+    return node.domain.empty() && (node.op == "Reshape" || node.op == "Squeeze" || node.op == "Unsqueeze" || node.op == "Flatten") &&
+           nodes.contains(index_.producer(node.inputs.front()));
+  }
+
+  /// What is computed inside must come from the Subgraph, or must not be needed outside.
+  Nodes without_what_is_needed_elsewhere(Nodes nodes, const std::set<std::string>& results) const {
     for (;;) {
       const auto needed_elsewhere = std::find_if(nodes.begin(), nodes.end(), [&](std::size_t i) {
         const auto& outputs = index_.node(i).outputs;
@@ -114,10 +148,13 @@ class Finder {
       const std::size_t node = open.back();
       open.pop_back();
       for (const std::size_t i : next(node))
-        if (!present_.contains(i) && !imported_.left.contains(index_.node(i).name) && reached.insert(i).second) open.push_back(i);
+        if (!is_present(i) && reached.insert(i).second) open.push_back(i);
     }
     return reached;
   }
+
+  /// Something of it is left after canonicalization, or it was never read.
+  bool is_present(std::size_t i) const { return present_.contains(i) || imported_.left.contains(index_.node(i).name); }
 
   /// Names of what the Subgraph gives, also in other dimensions.
   std::set<std::string> results_of(NodeId subgraph) const {
@@ -142,7 +179,7 @@ class Finder {
   KnownValues known_;
   Clusters clusters_;
   Graph carved_;
-  Nodes present_;  ///< those of which something is left after canonicalization
+  Nodes present_;  ///< of which something is left after canonicalization
   Claims claims_;
 };
 
