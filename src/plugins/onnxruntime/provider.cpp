@@ -47,7 +47,7 @@ Provider::Provider(std::string name, Options options, const OrtLogger& logger)
 void Provider::get_capability(const OrtGraph& graph, OrtEpGraphSupportInfo& info) {
   planned_.clear();
   try {
-    const ReadGraph read = read_graph(graph);
+    const ReadGraph read = read_graph(graph, name_);
     Claims claims = find_claims(read.model, read.types);
     for (Claim& claim : claims.claims) {
       std::vector<const OrtNode*> nodes;

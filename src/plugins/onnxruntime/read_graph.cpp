@@ -172,7 +172,7 @@ OnnxAttribute read_attribute(const OrtOpAttr& attribute, const std::string& name
 
 class Reader {
  public:
-  explicit Reader(const OrtGraph& graph) : graph_(graph) {}
+  Reader(const OrtGraph& graph, const std::string& provider) : graph_(graph), provider_(provider) {}
 
   ReadGraph run() {
     read_opsets();
@@ -230,7 +230,7 @@ class Reader {
     check(api().Node_GetDomain(&ort_node, &domain_name));
     check(api().Node_GetName(&ort_node, &name));
     node.op = op;
-    node.domain = domain(domain_name);
+    node.domain = is_taken(ort_node) ? kUnreadable : domain(domain_name);
     node.name = unused_name(*name != '\0' ? name : fmt::format("{}_{}", op, result_.nodes.size()));
     std::vector<const OrtValueInfo*> inputs = inputs_of(ort_node);
     for (const OrtValueInfo* value : implicit_inputs_of(ort_node)) inputs.push_back(value);
@@ -258,6 +258,12 @@ class Reader {
     result_.nodes.push_back(&ort_node);
   }
 
+  bool is_taken(const OrtNode& node) const {
+    const char* owner = nullptr;
+    check(api().Node_GetEpName(&node, &owner));
+    return owner != nullptr && *owner != '\0' && owner != provider_;
+  }
+
   std::string unused_name(const std::string& name) {
     std::string candidate = name;
     for (int n = 2; !node_names_.insert(candidate).second; ++n) candidate = fmt::format("{}_{}", name, n);
@@ -265,6 +271,7 @@ class Reader {
   }
 
   const OrtGraph& graph_;
+  const std::string& provider_;
   ReadGraph result_;
   std::set<std::string> known_, unreadable_;  ///< values, by name
   std::set<std::string> node_names_;
@@ -272,7 +279,7 @@ class Reader {
 
 }  // namespace
 
-ReadGraph read_graph(const OrtGraph& graph) { return Reader(graph).run(); }
+ReadGraph read_graph(const OrtGraph& graph, const std::string& provider) { return Reader(graph, provider).run(); }
 
 std::vector<std::string> input_names(const OrtNode& node) { return names_of(inputs_of(node)); }
 std::vector<std::string> output_names(const OrtNode& node) { return names_of(outputs_of(node)); }
