@@ -65,9 +65,9 @@ class Finder {
   /// The best one first.
   std::vector<PartOptions> ways_to_cut(const CarvedSubgraph& s, const Nodes& nodes) const {
     std::vector<PartOptions> ways;
-    if (s.kind == "sdpa") ways.push_back({position_cone(index_, known_, nodes), true});
-    if (ways.empty() || !ways.front().copied.empty()) ways.push_back({{}, true});
-    ways.push_back({{}, false});
+    if (s.kind == "sdpa") ways.push_back({s.name, position_cone(index_, known_, nodes), true});
+    if (ways.empty() || !ways.front().copied.empty()) ways.push_back({s.name, {}, true});
+    ways.push_back({s.name, {}, false});
     return ways;
   }
 

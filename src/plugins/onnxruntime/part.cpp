@@ -42,8 +42,9 @@ Tensor copy_of(const Tensor& tensor) {
 }
 
 /// With constants of its own: the model's are not there for long.
-std::shared_ptr<const Graph> owning(const Graph& body) {
+std::shared_ptr<const Graph> owning(const Graph& body, const std::string& name) {
   Graph copy = body;
+  copy.name = name;
   for (ValueId id = 0; id < copy.value_count(); ++id)
     if (auto& constant = copy.value(id).constant) constant = copy_of(*constant);
   return std::make_shared<const Graph>(std::move(copy));
@@ -198,7 +199,7 @@ class Assembly {
     report_ = tokenize(graph_);
   }
 
-  Part run() {
+  Part run(const std::string& name) {
     const Node& kernel = graph_.node(only_kernel());
     Part part;
     part.kind = report_.subgraphs.front().kind;
@@ -207,7 +208,7 @@ class Assembly {
     for (const ValueId input : kernel.inputs) part.operands.push_back(operand(input));
     for (std::size_t i = 0; i < graph_.outputs.size(); ++i) part.results.push_back(result(kernel, i));
     if (part.results.size() != kernel.outputs.size()) throw NoPart{"its kernel has results that nobody asked for"};
-    part.body = owning(*kernel.body);
+    part.body = owning(*kernel.body, name);
     return part;
   }
 
@@ -282,7 +283,7 @@ std::variant<Part, std::string> make_part(const ModelIndex& model, const KnownVa
                                           const PartOptions& options) {
   try {
     const CutOut cut(model, known, nodes, options);
-    return Assembly(cut, cut.graph()).run();
+    return Assembly(cut, cut.graph()).run(options.name);
   } catch (const NoPart& none) {
     return none.reason;
   } catch (const Error& error) {

@@ -66,6 +66,7 @@ class KnownValues {
 
 /// How a part is cut out of the model. What is on is better where it is possible.
 struct PartOptions {
+  std::string name;  ///< what the kernel is called
   /// Nodes in front of the part's own that are computed once more, inside of the kernel.
   std::vector<std::size_t> copied;
   bool narrow = true;  ///< of what repeats, the first element is read

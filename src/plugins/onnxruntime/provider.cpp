@@ -68,7 +68,7 @@ void Provider::get_capability(const OrtGraph& graph, OrtEpGraphSupportInfo& info
     std::vector<const Claim*> accepted;
     for (const auto& [unused, p] : planned_) accepted.push_back(&p.claim);
     if (!options_.dump.empty()) dump_claims(options_.dump, graphs_++, read.model, accepted, claims.left);
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     log(fmt::format("takes no nodes of this graph: {}", error.what()));
   }
 }
@@ -90,7 +90,8 @@ std::unique_ptr<OrtNodeComputeInfo> Provider::compile(const OrtNode& fused) {
   for (const std::string& output : outputs) {
     const auto found = planned_.find(output);
     if (found == planned_.end()) continue;
-    const Planned& planned = found->second;
+    const Planned planned = std::move(found->second);
+    planned_.erase(found);  // and with it weights that the kernel has packed
     return make_compute_info(std::make_shared<FusedKernel>(planned.claim.part, planned.compiled, inputs, outputs, threads(), scratch_));
   }
   throw Error("a fused node that was not asked for");

@@ -80,3 +80,21 @@ def inside_loop():
 def two_outputs():
     """The probabilities are given out, too."""
     return model(attention('q', 'k', 'v', 'o'), [Q, K, V], [tensor('o'), tensor('o.p')])
+
+
+def expanded_mask():
+    """A mask of keys, expanded for all queries, which is given out, too: the attention reads a row of it."""
+    integers = TensorProto.INT64
+    nodes = [helper.make_node('Shape', ['q'], ['shape'], start=2, end=3), helper.make_node('Concat', ['one', 'one', 'shape', 'one'], ['extents'], axis=0),
+             helper.make_node('Expand', ['keys', 'extents'], ['wide']), helper.make_node('Mul', ['wide', 'large'], ['mask']),
+             *attention('q', 'k', 'v', 'o', 'mask')]
+    more = [constant('one', [1], integers), helper.make_tensor('large', TensorProto.FLOAT, [], [-1e4])]
+    return model(nodes, [Q, K, V, tensor('keys', 'B', 1, 1, 'T')], [tensor('o'), tensor('mask')], more)
+
+
+def listed_dimensions():
+    """Batch and length of what is reshaped come from a list, as GPT-2's do."""
+    nodes = [helper.make_node('Shape', ['ids'], ['b_s']), helper.make_node('Concat', ['b_s', 'head'], ['extents'], axis=0),
+             helper.make_node('Reshape', ['flat', 'extents'], ['x']), helper.make_node('Transpose', ['x'], ['q'], perm=[0, 2, 1, 3]),
+             helper.make_node('Transpose', ['x'], ['k'], perm=[0, 2, 3, 1]), *attention('q', 'k', 'q', 'o')]
+    return model(nodes, [tensor('ids', 'B', 'S'), tensor('flat', 'N', 64)], [tensor('o')], [constant('head', [4, 16], TensorProto.INT64)])
