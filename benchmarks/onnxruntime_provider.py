@@ -2,12 +2,13 @@
 """Whole models in ONNX Runtime, alone and with Burin as execution provider, and in OpenVINO, as Markdown tables.
 
 Usage: onnxruntime_provider.py --models FOLDER --plugin build/release/lib/libburin_onnxruntime.so [--threads 1 2] [--only NAME ...]
-       [--seconds 2] [--sequences 2000] [--claims]
+       [--seconds 2] [--sequences 2000] [--clock cpu] [--claims] [--overhead]
 FOLDER/models.json lists the models, as for models.py. The engines run call by call in turn, in one process for each model
 and number of threads, which is pinned to as many cores; threads do not spin. Times are milliseconds, best / median; a
 ratio above 1 means that ONNX Runtime with Burin is faster (best by best). `weights` is the share of ONNX Runtime's own
 time that is products with constant weights: what is left bounds what fusion can gain.
 Text models are also run over sequences of many lengths (normal, mean 31), each length once in each engine in turn.
+--clock cpu times what the process computes instead of what passes: for one thread, on a machine that others use.
 --claims prints what was claimed instead, --overhead what a claimed node costs beside its kernel.
 """
 import argparse, json, pathlib, statistics, subprocess, sys, tempfile, time
@@ -22,6 +23,7 @@ MEAN_LENGTH, LENGTH_DEVIATION = 31, 9
 WARM_UP_CALLS, PROFILED_CALLS, FEWEST_CALLS = 3, 10, 7
 # Inputs that a profile lists where the weight is a constant (which is packed, and not listed): of a Gemm, the bias, too.
 PRODUCTS = {'MatMul': 1, 'FusedMatMul': 1, 'Gemm': 2, 'FusedGemm': 2}
+CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 ENGINES = {'onnxruntime': 'ONNX Runtime', 'burin': 'with Burin', 'openvino': 'OpenVINO'}
 
 
@@ -71,7 +73,7 @@ def feeds_of(model, dims, seed=0):
     return {spec['name']: make_input(spec, dims, random) for spec in model['inputs']}
 
 
-def time_in_turn(calls, seconds):
+def time_in_turn(calls, seconds, clock):
     """Seconds of each call of each engine; engines that fail are left out."""
     for name in list(calls):
         try:
@@ -81,9 +83,9 @@ def time_in_turn(calls, seconds):
     end = time.perf_counter() + seconds * len(calls)
     while time.perf_counter() < end or min(map(len, times.values())) < FEWEST_CALLS:
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(clock() - start)
     return times
 
 
@@ -115,7 +117,7 @@ def lengths_of(count):
     return np.maximum(1, np.rint(random.normal(MEAN_LENGTH, LENGTH_DEVIATION, count)).astype(int)).tolist()
 
 
-def time_lengths(engines, model, lengths):
+def time_lengths(engines, model, lengths, clock):
     """Seconds that each engine takes for all sequences."""
     first = model['bench_dims'][0]
     feeds = {length: feeds_of(model, {**first, 'seq': length}) for length in set(lengths)}
@@ -124,9 +126,9 @@ def time_lengths(engines, model, lengths):
     for length in lengths:
         for name, bind in engines.items():
             call = bind(feeds[length])
-            start = time.perf_counter()
+            start = clock()
             call()
-            totals[name] += time.perf_counter() - start
+            totals[name] += clock() - start
     return totals
 
 
@@ -138,15 +140,16 @@ def is_text_model(model):
 
 def measure(a, model, threads):
     """Prints a line of JSON for each row."""
+    clock = CLOCKS[a.clock]
     file, notes = str(pathlib.Path(a.models) / model['file']), []
     engines = load_engines(file, threads, a.plugin, notes)
     for dims in model['bench_dims']:
         feeds = feeds_of(model, dims)
-        times = time_in_turn({name: bind(feeds) for name, bind in engines.items()}, a.seconds)
+        times = time_in_turn({name: bind(feeds) for name, bind in engines.items()}, a.seconds, clock)
         print(json.dumps({'dims': dims, 'weights': weights_share(file, threads, feeds), 'notes': notes,
                           'times': {name: [min(t) * 1e3, statistics.median(t) * 1e3] for name, t in times.items()}}), flush=True)
     if a.sequences and is_text_model(model):
-        totals = time_lengths(engines, model, lengths_of(a.sequences))
+        totals = time_lengths(engines, model, lengths_of(a.sequences), clock)
         print(json.dumps({'dims': {'sequences': a.sequences}, 'notes': notes,
                           'times': {name: [t * 1e3 / a.sequences] * 2 for name, t in totals.items()}}), flush=True)
 
@@ -239,6 +242,7 @@ def main():
     parser.add_argument('--only', nargs='+', help='names of models')
     parser.add_argument('--seconds', type=float, default=2.0, help='of each engine for each row')
     parser.add_argument('--sequences', type=int, default=2000, help='0: none')
+    parser.add_argument('--clock', choices=CLOCKS, default='wall')
     parser.add_argument('--claims', action='store_true')
     parser.add_argument('--overhead', action='store_true')
     parser.add_argument('--measure', help=argparse.SUPPRESS)
