@@ -54,7 +54,8 @@ std::vector<std::size_t> needed_sources(const Part& part, const CompiledSubgraph
 }
 
 /// All symbols that occur in what is bound or asked for.
-std::vector<std::string> symbols_of(const Part& part, const CompiledSubgraph& compiled, const std::vector<std::size_t>& sources) {
+std::vector<std::string> symbols_of(const Part& part, const CompiledSubgraph& compiled,
+                                    const std::vector<std::size_t>& sources) {
   Names symbols = needed_symbols(part, compiled);
   for (const std::size_t i : sources) add_symbols(part.sources[i].shape, symbols);
   return {symbols.begin(), symbols.end()};
@@ -75,7 +76,8 @@ CallShapes::CallShapes(const Part& part, const CompiledSubgraph& compiled)
     if (uses_only({fact.left, fact.right}, known)) binding_.add_fact(fact);
   for (const PartOperand& operand : part.operands) views_.push_back(operand.view ? slots_of(*operand.view) : Slots{});
   for (const PartResult& result : part.results) results_.push_back(slots_of(result.shape));
-  for (const std::string& symbol : compiled.explicit_symbols()) symbols_.emplace_back(symbol, tape_.add(Expr::symbol(symbol)));
+  for (const std::string& symbol : compiled.explicit_symbols())
+    symbols_.emplace_back(symbol, tape_.add(Expr::symbol(symbol)));
 }
 
 CallShapes::Slots CallShapes::slots_of(const Shape& shape) {

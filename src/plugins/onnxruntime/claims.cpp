@@ -41,7 +41,8 @@ class Finder {
     std::set<std::string> results = results_of(s.node);
     if (!try_claim(s, without_what_is_needed_elsewhere(grown(nodes, results), results))) return;
     const Nodes fewer = without_what_is_needed_elsewhere(nodes, results_of(s.node));
-    if (const auto reason = try_claim(s, fewer)) claims_.left.push_back({names(fewer.empty() ? nodes : fewer), *reason});
+    if (const auto reason = try_claim(s, fewer))
+      claims_.left.push_back({names(fewer.empty() ? nodes : fewer), *reason});
   }
 
   /// Gives the reason where it is none.
@@ -80,8 +81,8 @@ class Finder {
     return nodes;
   }
 
-  /// With the shape arithmetic on what is computed inside, and the Reshapes of results that it is for; these are results
-  /// then, too:
+  /// With the shape arithmetic on what is computed inside, and the Reshapes of results that it is for; these are
+  /// results then, too:
   ///
   ///     %o = matmul %p, %v ; %shape = ... shape %o ... ; %y = reshape (transpose %o), %shape
   Nodes grown(Nodes nodes, std::set<std::string>& results) const {
@@ -104,7 +105,8 @@ class Finder {
 
   bool renames_one_of(std::size_t i, const Nodes& nodes) const {
     const frontend::OnnxNode& node = index_.node(i);
-    return node.domain.empty() && (node.op == "Reshape" || node.op == "Squeeze" || node.op == "Unsqueeze" || node.op == "Flatten") &&
+    return node.domain.empty() &&
+           (node.op == "Reshape" || node.op == "Squeeze" || node.op == "Unsqueeze" || node.op == "Flatten") &&
            nodes.contains(index_.producer(node.inputs.front()));
   }
 
@@ -136,7 +138,8 @@ class Finder {
         if (const std::size_t producer = index_.producer(input); producer != ModelIndex::kNoNode) next.insert(producer);
       return next;
     });
-    std::set_intersection(behind.begin(), behind.end(), before.begin(), before.end(), std::inserter(nodes, nodes.end()));
+    std::set_intersection(behind.begin(), behind.end(), before.begin(), before.end(),
+                          std::inserter(nodes, nodes.end()));
   }
 
   /// Nodes that are not in the graph any more and can be reached from these through such nodes alone.

@@ -24,8 +24,8 @@ struct Claims {
 };
 
 /// What pays as kernels of Burin's. The model is read as far as it can be, canonicalized and carved; each Subgraph says
-/// which nodes belong together, and make_part() makes a kernel of them. All claims together leave the model without cycles.
-/// `types`: as in import_known().
+/// which nodes belong together, and make_part() makes a kernel of them. All claims together leave the model without
+/// cycles. `types`: as in import_known().
 Claims find_claims(const frontend::OnnxModel& model, const std::map<std::string, frontend::OnnxInput>& types);
 
 }  // namespace burin::ort

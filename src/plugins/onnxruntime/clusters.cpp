@@ -14,7 +14,8 @@ Clusters::Clusters(const ModelIndex& model)
 }
 
 std::optional<std::string> Clusters::why_not(const std::set<std::size_t>& nodes) const {
-  const auto taken = std::find_if(nodes.begin(), nodes.end(), [&](std::size_t i) { return members_[cluster_[i]].size() > 1; });
+  const auto taken =
+      std::find_if(nodes.begin(), nodes.end(), [&](std::size_t i) { return members_[cluster_[i]].size() > 1; });
   if (taken != nodes.end()) return fmt::format("'{}' is claimed with others", model_.node(*taken).name);
   // A way from the nodes to them that leads through others would be a cycle.
   std::vector<bool> seen(cluster_.size(), false);

@@ -20,15 +20,17 @@ std::string spell(const Claim& claim, const frontend::OnnxModel& model) {
   for (const std::size_t i : claim.nodes) text += fmt::format("  {:<24} {}\n", model.nodes[i].op, model.nodes[i].name);
   for (const PartOperand& operand : claim.part.operands)
     if (!operand.constant)
-      text += fmt::format("  in   {} {}\n", claim.part.sources[operand.source].name, to_string(claim.part.sources[operand.source].shape));
-  for (const PartResult& result : claim.part.results) text += fmt::format("  out  {} {}\n", result.name, to_string(result.shape));
+      text += fmt::format("  in   {} {}\n", claim.part.sources[operand.source].name,
+                          to_string(claim.part.sources[operand.source].shape));
+  for (const PartResult& result : claim.part.results)
+    text += fmt::format("  out  {} {}\n", result.name, to_string(result.shape));
   return text + "\n";
 }
 
 }  // namespace
 
-void dump_claims(const std::string& folder, int number, const frontend::OnnxModel& model, const std::vector<const Claim*>& claims,
-                 const std::vector<Rejection>& left) {
+void dump_claims(const std::string& folder, int number, const frontend::OnnxModel& model,
+                 const std::vector<const Claim*>& claims, const std::vector<Rejection>& left) {
   std::size_t nodes = 0;
   for (const Claim* claim : claims) nodes += claim->nodes.size();
   std::string text = fmt::format("{} of {} nodes, as {} kernels\n\n", nodes, model.nodes.size(), claims.size());
@@ -38,7 +40,8 @@ void dump_claims(const std::string& folder, int number, const frontend::OnnxMode
 }
 
 std::function<void(std::string_view, const std::string&)> dump_forms(const std::string& folder) {
-  return [folder](std::string_view stage, const std::string& text) { write(folder, std::string(stage) + ".txt", text); };
+  return
+      [folder](std::string_view stage, const std::string& text) { write(folder, std::string(stage) + ".txt", text); };
 }
 
 }  // namespace burin::ort

@@ -21,7 +21,8 @@ Factory::Factory(std::string name) : OrtEpFactory{}, name_(std::move(name)) {
   GetVersion = [](const OrtEpFactory*) noexcept { return BURIN_VERSION; };
   IsStreamAware = [](const OrtEpFactory*) noexcept { return false; };
   // The host's own memory and no copies: ONNX Runtime asks all the same.
-  CreateAllocator = [](OrtEpFactory*, const OrtMemoryInfo*, const OrtKeyValuePairs*, OrtAllocator** allocator) noexcept -> OrtStatus* {
+  CreateAllocator = [](OrtEpFactory*, const OrtMemoryInfo*, const OrtKeyValuePairs*,
+                       OrtAllocator** allocator) noexcept -> OrtStatus* {
     *allocator = nullptr;
     return nullptr;
   };

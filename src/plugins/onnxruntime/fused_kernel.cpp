@@ -40,11 +40,11 @@ struct FusedKernel::Call {
   Invocation invocation;
   CallShapes::State shapes;
   bool is_bound = false;
-  std::vector<Dims> dims;            ///< of the sources, as they came
-  std::vector<TensorDesc> sources;   ///< as the kernel sees them
+  std::vector<Dims> dims;           ///< of the sources, as they came
+  std::vector<TensorDesc> sources;  ///< as the kernel sees them
   std::vector<TensorDesc> operands;
-  std::vector<const void*> data;     ///< of the sources
-  std::vector<const void*> inputs;   ///< of the kernel
+  std::vector<const void*> data;    ///< of the sources
+  std::vector<const void*> inputs;  ///< of the kernel
   std::vector<void*> outputs;
 };
 

@@ -27,8 +27,8 @@ class FusedKernel {
 
  private:
   struct Source {
-    std::size_t position = 0;              ///< among the node's inputs
-    std::vector<bool> repeated;            ///< as in PartSource
+    std::size_t position = 0;    ///< among the node's inputs
+    std::vector<bool> repeated;  ///< as in PartSource
     bool tells_dimensions = false;
     std::vector<std::size_t> places;
   };

@@ -41,7 +41,8 @@ std::size_t ModelIndex::origin(std::string name) const {
 
 bool ModelIndex::leaves(const std::string& value, const std::set<std::size_t>& nodes) const {
   const std::vector<std::size_t>& all = readers(value);
-  return is_output(value) || std::any_of(all.begin(), all.end(), [&](std::size_t reader) { return !nodes.contains(reader); });
+  return is_output(value) ||
+         std::any_of(all.begin(), all.end(), [&](std::size_t reader) { return !nodes.contains(reader); });
 }
 
 }  // namespace burin::ort

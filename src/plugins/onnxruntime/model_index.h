@@ -24,7 +24,8 @@ class ModelIndex {
   /// nullptr for what is none.
   const Tensor* initializer(const std::string& value) const;
   bool is_output(const std::string& value) const { return outputs_.contains(value); }
-  /// The node that has this name, or of which a node of the Graph with this name was made ("name.hint"); kNoNode if none.
+  /// The node that has this name, or of which a node of the Graph with this name was made ("name.hint"); kNoNode if
+  /// none.
   std::size_t origin(std::string name) const;
   /// Read by a node that is none of these, or given out by the model.
   bool leaves(const std::string& value, const std::set<std::size_t>& nodes) const;

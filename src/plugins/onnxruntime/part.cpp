@@ -214,8 +214,7 @@ class Assembly {
 
  private:
   NodeId only_kernel() const {
-    if (report_.subgraphs.size() != 1)
-      throw NoPart{fmt::format("{} kernels{}", report_.subgraphs.size(), reasons())};
+    if (report_.subgraphs.size() != 1) throw NoPart{fmt::format("{} kernels{}", report_.subgraphs.size(), reasons())};
     for (const NodeId id : graph_.order()) {
       const Node& node = graph_.node(id);
       if (node.op != OpKind::Subgraph && !only_renames(node.op))
@@ -254,7 +253,8 @@ class Assembly {
     const auto output = std::find(kernel.outputs.begin(), kernel.outputs.end(), from);
     if (output == kernel.outputs.end()) throw NoPart{fmt::format("'{}' is no result of the kernel", cut_.outputs()[i])};
     if (!given_.insert(from).second) throw NoPart{fmt::format("'{}' is another result, too", cut_.outputs()[i])};
-    return {cut_.outputs()[i], static_cast<std::size_t>(output - kernel.outputs.begin()), graph_.value(graph_.outputs[i]).shape};
+    return {cut_.outputs()[i], static_cast<std::size_t>(output - kernel.outputs.begin()),
+            graph_.value(graph_.outputs[i]).shape};
   }
 
   const CutOut& cut_;
@@ -279,8 +279,8 @@ const std::vector<bool>& KnownValues::repeated(const std::string& name) const {
   return found == imported_.values.end() || found->second == kNone ? none : repeated_[found->second];
 }
 
-std::variant<Part, std::string> make_part(const ModelIndex& model, const KnownValues& known, const std::vector<std::size_t>& nodes,
-                                          const PartOptions& options) {
+std::variant<Part, std::string> make_part(const ModelIndex& model, const KnownValues& known,
+                                          const std::vector<std::size_t>& nodes, const PartOptions& options) {
   try {
     const CutOut cut(model, known, nodes, options);
     return Assembly(cut, cut.graph()).run(options.name);

@@ -75,7 +75,7 @@ struct PartOptions {
 /// Makes one kernel of these nodes, in the order of the model: they become a model of their own, which is read,
 /// canonicalized and carved as a whole one is. So whatever chose the nodes, the part computes what they compute.
 /// In place of a Part: why it is none.
-std::variant<Part, std::string> make_part(const ModelIndex& model, const KnownValues& known, const std::vector<std::size_t>& nodes,
-                                          const PartOptions& options);
+std::variant<Part, std::string> make_part(const ModelIndex& model, const KnownValues& known,
+                                          const std::vector<std::size_t>& nodes, const PartOptions& options);
 
 }  // namespace burin::ort

@@ -41,7 +41,8 @@ class Cone {
 
 }  // namespace
 
-std::vector<std::size_t> position_cone(const ModelIndex& model, const KnownValues& known, const std::set<std::size_t>& nodes) {
+std::vector<std::size_t> position_cone(const ModelIndex& model, const KnownValues& known,
+                                       const std::set<std::size_t>& nodes) {
   std::set<std::size_t> all;
   for (const std::size_t i : nodes)
     for (const std::string& input : model.node(i).inputs) {

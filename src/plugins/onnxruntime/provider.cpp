@@ -25,7 +25,11 @@ CompileOptions compile_options(const Options& options) {
 }  // namespace
 
 Provider::Provider(std::string name, Options options, const OrtLogger& logger)
-    : OrtEp{}, name_(std::move(name)), options_(std::move(options)), logger_(logger), compile_once_(compile_options(options_)) {
+    : OrtEp{},
+      name_(std::move(name)),
+      options_(std::move(options)),
+      logger_(logger),
+      compile_once_(compile_options(options_)) {
   ort_version_supported = kApiVersion;
   GetName = [](const OrtEp* ep) noexcept { return static_cast<const Provider*>(ep)->name_.c_str(); };
   GetCapability = [](OrtEp* ep, const OrtGraph* graph, OrtEpGraphSupportInfo* info) noexcept {
@@ -35,7 +39,8 @@ Provider::Provider(std::string name, Options options, const OrtLogger& logger)
                OrtNode**) noexcept {
     return guarded([&] {
       for (std::size_t i = 0; i < count; ++i) infos[i] = self(ep).compile(*fused[i]).release();
-      self(ep).compile_once_ = runtime::CompileOnce(compile_options(self(ep).options_));  // what it holds is not needed any more
+      self(ep).compile_once_ =
+          runtime::CompileOnce(compile_options(self(ep).options_));  // what it holds is not needed any more
     });
   };
   ReleaseNodeComputeInfos = [](OrtEp*, OrtNodeComputeInfo** infos, std::size_t count) noexcept {
@@ -92,7 +97,8 @@ std::unique_ptr<OrtNodeComputeInfo> Provider::compile(const OrtNode& fused) {
     if (found == planned_.end()) continue;
     const Planned planned = std::move(found->second);
     planned_.erase(found);  // and with it weights that the kernel has packed
-    return make_compute_info(std::make_shared<FusedKernel>(planned.claim.part, planned.compiled, inputs, outputs, threads(), scratch_));
+    return make_compute_info(
+        std::make_shared<FusedKernel>(planned.claim.part, planned.compiled, inputs, outputs, threads(), scratch_));
   }
   throw Error("a fused node that was not asked for");
 }
@@ -100,7 +106,8 @@ std::unique_ptr<OrtNodeComputeInfo> Provider::compile(const OrtNode& fused) {
 int Provider::threads() const { return options_.threads.value_or(usable_threads()); }
 
 void Provider::log(const std::string& message) const {
-  check(api().Logger_LogMessage(&logger_, ORT_LOGGING_LEVEL_WARNING, (name_ + ": " + message).c_str(), ORT_FILE, __LINE__, __func__));
+  check(api().Logger_LogMessage(&logger_, ORT_LOGGING_LEVEL_WARNING, (name_ + ": " + message).c_str(), ORT_FILE,
+                                __LINE__, __func__));
 }
 
 }  // namespace burin::ort

@@ -59,7 +59,8 @@ class Analysis {
     const std::vector<bool>& from = repeated_[node.inputs[0]];
     std::vector<bool> result;
     if (!from.empty())
-      for (const std::int64_t axis : node.ints_attribute("perm")) result.push_back(from[static_cast<std::size_t>(axis)]);
+      for (const std::int64_t axis : node.ints_attribute("perm"))
+        result.push_back(from[static_cast<std::size_t>(axis)]);
     return result;
   }
 

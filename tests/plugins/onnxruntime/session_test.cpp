@@ -1,4 +1,5 @@
-// The execution provider through ONNX Runtime's C interface, as a C++ program loads it: no Python, no link to ONNX Runtime.
+// The execution provider through ONNX Runtime's C interface, as a C++ program loads it: no Python, no link to ONNX
+// Runtime.
 //
 //   BURIN_ONNXRUNTIME_LIBRARY=libonnxruntime.so.N session_test
 
@@ -90,7 +91,8 @@ std::vector<float> run(OrtSession& session, std::int64_t batch, std::int64_t len
     names.emplace_back(name);
     check(ort->AllocatorFree(allocator, name));
     OrtValue* value = nullptr;
-    check(ort->CreateTensorAsOrtValue(allocator, dims.data(), dims.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, &value));
+    check(
+        ort->CreateTensorAsOrtValue(allocator, dims.data(), dims.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64, &value));
     inputs.emplace_back(value, ort->ReleaseValue);
     void* data = nullptr;
     check(ort->GetTensorMutableData(value, &data));

@@ -21,11 +21,15 @@ using Names = std::set<std::string>;
 std::vector<OnnxDim> dims(const char* rows, const char* columns) {
   return {std::string("B"), std::int64_t{2}, std::string(rows), std::string(columns)};
 }
-std::vector<OnnxDim> heads(const char* rows) { return {std::string("B"), std::int64_t{2}, std::string(rows), std::int64_t{16}}; }
+std::vector<OnnxDim> heads(const char* rows) {
+  return {std::string("B"), std::int64_t{2}, std::string(rows), std::int64_t{16}};
+}
 
 ModelWriter with_qkv() {
   ModelWriter w;
-  w.input("q", heads("S")).input("k", {std::string("B"), std::int64_t{2}, std::int64_t{16}, std::string("T")}).input("v", heads("T"));
+  w.input("q", heads("S"))
+      .input("k", {std::string("B"), std::int64_t{2}, std::int64_t{16}, std::string("T")})
+      .input("v", heads("T"));
   return w;
 }
 
@@ -69,7 +73,10 @@ TEST(Claims, AnAttentionIsOneKernel) {
 
 TEST(Claims, WhatNobodyKnowsStandsBetweenTwoParts) {
   ModelWriter w = with_qkv();
-  w.attention("q", "k", "v", "a").unknown({"a"}, {"u", Precision::f32, heads("S")}).attention("u", "k", "v", "o").output("o");
+  w.attention("q", "k", "v", "a")
+      .unknown({"a"}, {"u", Precision::f32, heads("S")})
+      .attention("u", "k", "v", "o")
+      .output("o");
   const Claims claims = claims_of(w);
   ASSERT_EQ(claims.claims.size(), 2U) << reasons(claims);
   EXPECT_EQ(sources_of(claims.claims[1]), (Names{"u", "k", "v"}));
@@ -115,7 +122,8 @@ TEST(Claims, AMaskThatRepeatsIsReadOnce) {
       .output("o")
       .output("u");
   const Claims claims = claims_of(w);
-  const auto attention = std::find_if(claims.claims.begin(), claims.claims.end(), [](const Claim& c) { return c.part.kind == "sdpa"; });
+  const auto attention =
+      std::find_if(claims.claims.begin(), claims.claims.end(), [](const Claim& c) { return c.part.kind == "sdpa"; });
   ASSERT_NE(attention, claims.claims.end()) << reasons(claims);
   const auto& sources = attention->part.sources;
   const auto mask = std::find_if(sources.begin(), sources.end(), [](const PartSource& s) { return s.name == "mask"; });

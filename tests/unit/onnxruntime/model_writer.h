@@ -13,7 +13,8 @@ class ModelWriter {
  public:
   ModelWriter() { model.opsets = {{"", 17}, {"test", 1}}; }
 
-  ModelWriter& input(const std::string& name, std::vector<frontend::OnnxDim> dims, Precision precision = Precision::f32) {
+  ModelWriter& input(const std::string& name, std::vector<frontend::OnnxDim> dims,
+                     Precision precision = Precision::f32) {
     model.inputs.push_back({name, precision, std::move(dims)});
     return *this;
   }
