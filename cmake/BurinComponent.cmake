@@ -11,7 +11,7 @@ include(CMakePackageConfigHelpers)
 #
 # All sources of the folder and its subfolders, without subfolders that are components themselves
 # (BURIN_NESTED_COMPONENTS).
-set(BURIN_NESTED_COMPONENTS codegen/x64 codegen/aarch64)
+set(BURIN_NESTED_COMPONENTS codegen/x64 codegen/aarch64 frontend/file)
 
 function(burin_component name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "DIR" "DEPENDS;LINK")

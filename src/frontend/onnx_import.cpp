@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <unordered_map>
 
@@ -18,8 +19,9 @@ namespace {
 /// needs are left out.
 class NodeOrder {
  public:
-  explicit NodeOrder(const OnnxModel& model) : model_(model) {
-    for (const auto& input : model.inputs) define(input.name, kNone, "input '" + input.name + "'");
+  /// `inputs`: names of what comes from outside.
+  NodeOrder(const OnnxModel& model, const std::vector<std::string>& inputs) : model_(model) {
+    for (const auto& input : inputs) define(input, kNone, "input '" + input + "'");
     for (const auto& initializer : model.initializers) {
       define(initializer.name, kNone, "initializer '" + initializer.name + "'");
     }
@@ -134,32 +136,97 @@ std::string lacking_reason(const OnnxNode& node) {
 
 class ModelImporter {
  public:
-  explicit ModelImporter(const OnnxModel& model) : model_(model) {}
+  explicit ModelImporter(const OnnxModel& model) : model_(model) {
+    if (!model_.name.empty()) graph_.name = model_.name;
+  }
 
   Graph run(OnnxNotes* notes) {
-    if (!model_.name.empty()) graph_.name = model_.name;
-    const NodeOrder order(model_);
-    add_inputs(notes);
+    DimensionNames names(model_.inputs);
+    for (const OnnxInput& input : model_.inputs) add_input(input, names);
+    if (notes != nullptr) notes->dimension_names = names.spelled_otherwise();
+    add_nodes(model_.inputs);
+    return finish();
+  }
+
+  OnnxKnownPart run(const std::map<std::string, OnnxInput>& types) {
+    std::vector<OnnxInput> all = model_.inputs;
+    for (const auto& [unused, type] : types) all.push_back(type);
+    DimensionNames names(all);
+    for (const OnnxInput& input : model_.inputs) add_input(input, names);
+    std::map<std::string, std::string> left;
+    add_nodes(model_.inputs, [&](const OnnxNode& node, const Error& error) {
+      left.emplace(node.name, error.what());
+      for (const std::string& input : node.inputs) {
+        if (!input.empty() && values_.at(input) != kNone) give_out(values_.at(input));
+      }
+      for (const std::string& output : node.outputs) {
+        const auto type = types.find(output);
+        values_[output] = kNone;
+        if (type != types.end()) add_input(type->second, names);
+      }
+    });
+    Graph graph = finish();
+    return {std::move(graph), std::move(values_), std::move(left)};
+  }
+
+  Graph run(const std::vector<Value>& inputs, const Facts& facts) {
+    graph_.facts = facts;
+    for (const Value& input : inputs) {
+      values_[input.name] = input.elements
+                                ? graph_.add_value(input)
+                                : graph_.add_input(input.name, input.precision, input.shape);
+    }
+    add_nodes(inputs);
+    return finish();
+  }
+
+ private:
+  /// What to do with a node that cannot be read. None: to throw.
+  using Leave = std::function<void(const OnnxNode&, const Error&)>;
+
+  void add_input(const OnnxInput& input, DimensionNames& names) {
+    Shape shape;
+    for (const OnnxDim& dim : input.dims) shape.push_back(names.expression(dim));
+    values_[input.name] = graph_.add_input(input.name, input.precision, std::move(shape));
+  }
+
+  /// `inputs`: OnnxInput or Value.
+  template <typename Inputs>
+  void add_nodes(const Inputs& inputs, const Leave& leave = {}) {
+    std::vector<std::string> names;
+    for (const auto& input : inputs) names.push_back(input.name);
+    const NodeOrder order(model_, names);
     for (const auto& [name, tensor] : model_.initializers) {
       values_[name] = graph_.add_constant(name, tensor);
     }
     outputs_.insert(model_.outputs.begin(), model_.outputs.end());
     IntegerFollower follower(graph_);
-    for (const std::uint32_t node : order.order()) add_node(model_.nodes[node], follower);
-    for (const std::string& output : model_.outputs) graph_.outputs.push_back(computed(output));
-    graph_.erase_dead_nodes();
-    return std::move(graph_);
+    for (const std::uint32_t node : order.order()) {
+      try {
+        add_node(model_.nodes[node], follower);
+      } catch (const Error& error) {
+        if (!leave) throw;
+        leave(model_.nodes[node], error);
+      }
+    }
+    for (const std::string& output : model_.outputs) {
+      if (!leave) {
+        graph_.outputs.push_back(computed(output));
+      } else if (values_.at(output) != kNone) {
+        give_out(values_.at(output));
+      }
+    }
   }
 
- private:
-  void add_inputs(OnnxNotes* notes) {
-    DimensionNames names(model_.inputs);
-    for (const OnnxInput& input : model_.inputs) {
-      Shape shape;
-      for (const OnnxDim& dim : input.dims) shape.push_back(names.expression(dim));
-      values_[input.name] = graph_.add_input(input.name, input.precision, std::move(shape));
-    }
-    if (notes != nullptr) notes->dimension_names = names.spelled_otherwise();
+  /// The value is read by something that is not in the graph.
+  void give_out(ValueId value) {
+    if (graph_.value(value).producer != kNone && !graph_.is_output(value))
+      graph_.outputs.push_back(value);
+  }
+
+  Graph finish() {
+    graph_.erase_dead_nodes();
+    return std::move(graph_);
   }
 
   std::int64_t opset_of(const OnnxNode& node) const {
@@ -221,6 +288,14 @@ class ModelImporter {
 
 Graph import_onnx(const OnnxModel& model, OnnxNotes* notes) {
   return ModelImporter(model).run(notes);
+}
+
+OnnxKnownPart import_known(const OnnxModel& model, const std::map<std::string, OnnxInput>& types) {
+  return ModelImporter(model).run(types);
+}
+
+Graph import_part(const OnnxModel& part, const std::vector<Value>& inputs, const Facts& facts) {
+  return ModelImporter(part).run(inputs, facts);
 }
 
 }  // namespace burin::frontend

@@ -6,6 +6,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -52,7 +53,7 @@ struct OnnxModel {
   std::vector<OnnxNode> nodes;
 };
 
-/// Reads the protobuf form; the only place (with read_tensor_proto) that knows protobuf.
+/// Reads the protobuf form; with read_tensor_proto in file/, the only place that knows protobuf.
 OnnxModel read_onnx_model(std::span<const std::byte> bytes, const std::filesystem::path& folder);
 NamedTensor read_tensor_proto(std::span<const std::byte> bytes,
                               const std::filesystem::path& folder);
@@ -62,5 +63,21 @@ Precision precision_from_onnx(std::int64_t data_type);
 
 /// Builds the Graph; throws burin::Error that names the node.
 Graph import_onnx(const OnnxModel& model, OnnxNotes* notes);
+
+/// A model, as far as Burin can read it.
+struct OnnxKnownPart {
+  Graph graph;
+  std::unordered_map<std::string, ValueId> values;  ///< by name; kNone: not in the graph
+  std::map<std::string, std::string> left;          ///< nodes that are not, by name, and why
+};
+/// As import_onnx(), but a node that cannot be read is left: its results become inputs of the graph,
+/// and what it reads become outputs. `types` has those results whose types are known; nodes that
+/// read others are left, too.
+OnnxKnownPart import_known(const OnnxModel& model, const std::map<std::string, OnnxInput>& types);
+
+/// Builds the Graph of a part that was cut out of a model. `inputs` is what comes from outside of it,
+/// as the Graph of the whole model knows it: with shapes over that model's symbols, of which `facts`
+/// hold. Integers whose elements are known are no inputs of the new graph. `part.inputs` is not read.
+Graph import_part(const OnnxModel& part, const std::vector<Value>& inputs, const Facts& facts);
 
 }  // namespace burin::frontend

@@ -9,13 +9,13 @@
 
 #include "burin/error.h"
 #include "dataflow/dataflow.h"
-#include "host/compile_once.h"
 #include "host/fuse_post_ops.h"
 #include "host/graph_shapes.h"
 #include "host/kernel.h"
 #include "host/onednn.h"
 #include "host/program.h"
 #include "host/subgraph_kernel.h"
+#include "runtime/compile_once.h"
 
 namespace burin::host {
 
@@ -31,7 +31,7 @@ struct Model::Impl {
 
   void compile_subgraphs() {
     report = tokenize(graph);
-    CompileOnce compile_once(options.compile);
+    runtime::CompileOnce compile_once(options.compile);
     std::vector<CarvedSubgraph> accepted;
     for (CarvedSubgraph& s : report.subgraphs) {
       if (const auto reason = try_compile(s, compile_once)) {
@@ -46,7 +46,7 @@ struct Model::Impl {
   }
 
   /// Gives the reason where the compiler refuses.
-  std::optional<std::string> try_compile(const CarvedSubgraph& s, CompileOnce& compile_once) {
+  std::optional<std::string> try_compile(const CarvedSubgraph& s, runtime::CompileOnce& compile_once) {
     try {
       compiled.emplace(s.name, compile_once(*graph.node(s.node).body));
       return std::nullopt;

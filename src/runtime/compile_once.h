@@ -7,7 +7,7 @@
 #include "burin/compile.h"
 #include "burin/graph.h"
 
-namespace burin::host {
+namespace burin::runtime {
 
 /// Compiles Subgraph bodies, and equal ones only once: layers of a model look alike, and some models use a layer, weights
 /// included, several times. Bodies are equal if they differ in names alone. Not thread-safe.
@@ -28,4 +28,4 @@ class CompileOnce {
   std::unordered_map<std::string, std::vector<Entry>> entries_;  ///< by the text without names
 };
 
-}  // namespace burin::host
+}  // namespace burin::runtime

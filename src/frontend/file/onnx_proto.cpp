@@ -193,31 +193,6 @@ void parse(Message& message, std::span<const std::byte> bytes, const char* what)
 
 }  // namespace
 
-Precision precision_from_onnx(std::int64_t data_type) {
-  switch (data_type) {
-    case Proto::FLOAT: return Precision::f32;
-    case Proto::DOUBLE: return Precision::f64;
-    case Proto::FLOAT16: return Precision::f16;
-    case Proto::BFLOAT16: return Precision::bf16;
-    case Proto::INT64: return Precision::i64;
-    case Proto::INT32: return Precision::i32;
-    case Proto::INT16: return Precision::i16;
-    case Proto::INT8: return Precision::i8;
-    case Proto::UINT64: return Precision::u64;
-    case Proto::UINT32: return Precision::u32;
-    case Proto::UINT16: return Precision::u16;
-    case Proto::UINT8: return Precision::u8;
-    case Proto::BOOL: return Precision::boolean;
-    default: break;
-  }
-  const bool known = std::in_range<int>(data_type) &&
-                     onnx::TensorProto_DataType_IsValid(static_cast<int>(data_type));
-  throw Error(
-      fmt::format("element type {} is not supported",
-                  known ? onnx::TensorProto_DataType_Name(static_cast<Proto::DataType>(data_type))
-                        : std::to_string(data_type)));
-}
-
 OnnxModel read_onnx_model(std::span<const std::byte> bytes, const std::filesystem::path& folder) {
   onnx::ModelProto proto;
   parse(proto, bytes, "ONNX model");

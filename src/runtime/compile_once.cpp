@@ -1,9 +1,9 @@
-#include "host/compile_once.h"
+#include "runtime/compile_once.h"
 
 #include <algorithm>
 #include <cstring>
 
-namespace burin::host {
+namespace burin::runtime {
 namespace {
 
 std::string text_without_names(Graph body) {
@@ -38,4 +38,4 @@ CompiledSubgraph CompileOnce::operator()(const Graph& body) {
   return alike.back().compiled;
 }
 
-}  // namespace burin::host
+}  // namespace burin::runtime

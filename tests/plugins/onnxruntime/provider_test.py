@@ -1,0 +1,230 @@
+"""The execution provider in ONNX Runtime's Python package, against ONNX Runtime's own kernels.
+
+BURIN_PLUGIN: the path of libburin_onnxruntime.so. BURIN_MODELS: a folder with models.json, whose models are run, too.
+"""
+import gc, json, os, pathlib, re, subprocess, sys, threading
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+import small_models
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(REPOSITORY / 'benchmarks'))
+import models as benchmark_models
+
+PLUGIN = os.environ['BURIN_PLUGIN']
+TOLERANCE = 1e-4  # of the largest magnitude
+DEMO = REPOSITORY / 'tests' / 'data' / 'demo' / 'demo.onnx'
+
+
+@pytest.fixture(scope='session')
+def devices():
+    ort.register_execution_provider_library('burin', PLUGIN)
+    yield [device for device in ort.get_ep_devices() if device.ep_name == 'burin']
+    gc.collect()
+    ort.unregister_execution_provider_library('burin')
+
+
+def session(model, devices=None, options=None, threads=2):
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.log_severity_level = 3
+    model = model if isinstance(model, bytes) else str(model)
+    if devices is None: return ort.InferenceSession(model, settings, providers=['CPUExecutionProvider'])
+    settings.add_provider_for_devices(devices, options or {})
+    return ort.InferenceSession(model, settings)
+
+
+def claimed(model, devices, folder, **options):
+    """A session, and what was claimed of each graph, innermost first."""
+    made = session(model, devices, {'dump': str(folder), **options})
+    return made, [file.read_text() for file in sorted(folder.glob('claims_*.txt'))]
+
+
+def qkv(batch, queries, keys, seed=0):
+    random = np.random.default_rng(seed)
+    draw = lambda *shape: random.normal(size=shape).astype(np.float32)
+    return {'q': draw(batch, 4, queries, 16), 'k': draw(batch, 4, 16, keys), 'v': draw(batch, 4, keys, 16)}
+
+
+def feeds_of(name, batch, queries, keys):
+    feeds = qkv(batch, queries, keys)
+    if name == 'expanded_mask': feeds['keys'] = (np.arange(batch * keys) % 3 == 1).astype(np.float32).reshape(batch, 1, 1, keys)
+    if name != 'listed_dimensions': return feeds
+    flat = feeds['q'].reshape(-1, 64)
+    return {'ids': np.zeros((batch, queries), np.float32), 'flat': flat}
+
+
+def expect_same(expected, given):
+    for want, have in zip(expected, given, strict=True):
+        assert want.shape == have.shape and want.dtype == have.dtype
+        if not want.size: continue
+        np.testing.assert_array_equal(np.isnan(want), np.isnan(have))
+        largest = np.nanmax(np.abs(want), initial=0)
+        assert np.nanmax(np.abs(want - have), initial=0) <= TOLERANCE * largest
+
+
+SHAPES = [(1, 7, 7), (2, 31, 31), (3, 128, 128), (3, 128, 128), (1, 1, 1), (2, 0, 0)]
+
+
+# ONNX Runtime itself has no largest of nothing, and a 0 in the list of a Reshape is another dimension.
+NOT_EMPTY = {'unknown_between', 'listed_dimensions'}
+
+
+@pytest.mark.parametrize('name, claims', [('plain', 1), ('unknown_between', 2), ('causal', 2), ('two_outputs', 1),
+                                          ('expanded_mask', 1), ('listed_dimensions', 1)])
+def test_small_model(devices, tmp_path, name, claims):
+    model = getattr(small_models, name)()
+    with_burin, texts = claimed(model, devices, tmp_path)
+    assert texts[0].count('(sdpa') == claims, texts[0]
+    alone = session(model)
+    for batch, queries, keys in SHAPES:
+        if not queries and name in NOT_EMPTY: continue
+        feeds = feeds_of(name, batch, queries, keys)
+        expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+def test_other_numbers_of_keys(devices):
+    with_burin, alone = session(small_models.plain(), devices), session(small_models.plain())
+    for shape in ((1, 31, 128), (4, 5, 3), (2, 1, 300)):
+        feeds = qkv(*shape)
+        expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+def test_a_list_alone_may_change(devices):
+    """The same tensor, divided otherwise."""
+    with_burin, alone = session(small_models.listed_dimensions(), devices), session(small_models.listed_dimensions())
+    flat = feeds_of('listed_dimensions', 2, 6, 6)['flat'][:12]
+    for batch, length in ((2, 6), (3, 4), (1, 12)):
+        feeds = {'ids': np.zeros((batch, length), np.float32), 'flat': flat}
+        expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+def test_dimensions_that_do_not_fit_are_named(devices):
+    with_burin = session(small_models.plain(), devices)
+    feeds = qkv(2, 9, 5)
+    for _ in range(2):  # the second call has the dimensions of the first
+        with pytest.raises(Exception, match="tensor 'v', dimension 2: expected T = 5, given 6"):
+            with_burin.run(None, {**feeds, 'v': np.zeros((2, 4, 6, 16), np.float32)})
+        expect_same(session(small_models.plain()).run(None, feeds), with_burin.run(None, feeds))
+
+
+def test_branch_of_if(devices, tmp_path):
+    model = small_models.inside_if()
+    with_burin, texts = claimed(model, devices, tmp_path)
+    assert sum(text.count('(sdpa') for text in texts) == 1, texts
+    alone = session(model)
+    for limit in (-np.inf, np.inf):
+        feeds = {**qkv(2, 9, 5), 'limit': np.array(limit, np.float32)}
+        expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+def test_body_of_loop(devices, tmp_path):
+    model = small_models.inside_loop()
+    with_burin, texts = claimed(model, devices, tmp_path)
+    assert sum(text.count('(sdpa') for text in texts) == 1, texts
+    expect_same(session(model).run(None, qkv(2, 9, 5)), with_burin.run(None, qkv(2, 9, 5)))
+
+
+def test_eight_threads_on_one_session(devices):
+    with_burin, alone = session(small_models.causal(), devices), session(small_models.causal())
+    failures = []
+
+    def work(seed):
+        try:
+            for i in range(40):
+                length = 1 + (seed * 37 + i * 11) % 90
+                feeds = qkv(1 + i % 3, length, length, seed)
+                expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+        except BaseException as e: failures.append(e)
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    if failures: raise failures[0]
+
+
+def resident_bytes():
+    return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def test_a_hundred_sessions_leave_nothing(devices):
+    feeds = qkv(2, 64, 64)
+    model = small_models.causal()
+
+    def create_and_release(count):
+        for _ in range(count):
+            session(model, devices).run(None, feeds)
+        gc.collect()
+        return resident_bytes()
+    before = create_and_release(50)  # pools and arenas of the process have their size by then
+    growth = create_and_release(100) - before
+    assert growth < 4 << 20, f'{growth} bytes more after a hundred sessions'
+
+
+def test_demo_model(devices, tmp_path):
+    with_burin, texts = claimed(DEMO, devices, tmp_path)
+    assert 'sdpa' in texts[0]
+    alone = session(DEMO)
+    for batch, length in ((1, 7), (2, 31), (3, 64)):
+        feeds = {}
+        for i in alone.get_inputs():
+            shape = [d if isinstance(d, int) else batch if 'batch' in d else length for d in i.shape]
+            feeds[i.name] = np.ones(shape, {'tensor(int64)': np.int64, 'tensor(float)': np.float32}[i.type])
+        expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+# ---- options ----
+
+@pytest.mark.parametrize('options', [{'threads': '1'}, {'threads': '3'}, {'isa': 'avx2'}, {'precision': 'f32'}])
+def test_options(devices, options):
+    feeds = qkv(2, 31, 17)
+    expect_same(session(small_models.plain()).run(None, feeds), session(small_models.plain(), devices, options).run(None, feeds))
+
+
+@pytest.mark.parametrize('options', [{'threads': '0'}, {'threads': 'many'}, {'precision': 'f8'}, {'speed': 'high'}])
+def test_wrong_options_are_named(devices, options):
+    with pytest.raises(Exception, match=f"option '{next(iter(options))}'"):
+        session(small_models.plain(), devices, options)
+
+
+def test_without_a_kernel_everything_runs_elsewhere(devices, tmp_path):
+    """An instruction set that no machine has: the reason is in the dump."""
+    with_burin, texts = claimed(small_models.plain(), devices, tmp_path, isa='avx1024')
+    assert texts[0].startswith('0 of 3 nodes') and 'avx1024' in texts[0]
+    expect_same(session(small_models.plain()).run(None, qkv(1, 5, 5)), with_burin.run(None, qkv(1, 5, 5)))
+
+
+# ---- what the library exports ----
+
+def test_two_functions_are_exported():
+    lines = subprocess.run(['nm', '--dynamic', '--defined-only', PLUGIN], check=True, capture_output=True, text=True).stdout
+    assert sorted(line.split()[-1] for line in lines.splitlines()) == ['CreateEpFactories', 'ReleaseEpFactory']
+
+
+def test_protobuf_stays_out_of_the_process():
+    needed = subprocess.run(['objdump', '-p', PLUGIN], check=True, capture_output=True, text=True).stdout
+    assert not re.search(r'NEEDED\s+lib(protobuf|onnx|dnnl|gomp)', needed)
+
+
+# ---- whole models ----
+
+def models():
+    folder = os.environ.get('BURIN_MODELS')
+    if not folder: return []
+    return list(benchmark_models.read_models(folder).values())
+
+
+@pytest.mark.parametrize('model', models(), ids=lambda model: model['name'])
+def test_model(devices, tmp_path, model):
+    file = pathlib.Path(os.environ['BURIN_MODELS']) / model['file']
+    with_burin, texts = claimed(file, devices, tmp_path)
+    attentions = sum(text.count('(sdpa') for text in texts)
+    assert attentions == model['attentions'], texts[0][-3000:]
+    alone = session(file)
+    shapes = model['bench_dims'] + [stored['dims'] for stored in model['stored_sets']]
+    for seed, dims in enumerate(shapes):
+        random = np.random.default_rng(seed)
+        feeds = {spec['name']: benchmark_models.make_input(spec, dims, random) for spec in model['inputs']}
+        expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
