@@ -279,15 +279,17 @@ class PhaseEmitter {
     const Loop::Version& v = loop.versions.front();
     Pointers pointers = outer_pointers;
     const VReg left = b_.op(VOp::mov64, {reg(index_.evaluate(loop.end - loop.begin))});
-    const auto begin_iteration = [&] {
-      for (const PointerKey& key : required_inside(loop))
-        if (is_made_anew(loop, key)) pointers[key] = address(key);
-      return tile;
-    };
-    const std::uint32_t end = b_.new_label();
-    while_any_left(v, pointers, moving, variable, left, begin_iteration, [&] {
-      if (loop.condition) leave_unless(*loop.condition, end);
-    });
+    const std::uint32_t top = b_.new_label(), next = b_.new_label(), end = b_.new_label();
+    b_.jump_if(Cond::le, left, immediate(0), next);
+    b_.label(top);
+    for (const PointerKey& key : required_inside(loop))
+      if (is_made_anew(loop, key)) pointers[key] = address(key);
+    emit_block(v.body, tile, pointers);
+    if (loop.condition) leave_unless(*loop.condition, end);
+    step(moving, variable, v.step);
+    b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
+    b_.jump_if(Cond::gt, left, immediate(0), top);
+    b_.label(next);
     b_.label(end);
   }
 
@@ -300,21 +302,6 @@ class PhaseEmitter {
     }
     b_.jump(end);
     b_.label(go_on);
-  }
-
-  template <typename MakeTile, typename AtEnd>
-  void while_any_left(const Loop::Version& v, const Pointers& pointers, const std::vector<Moving>& moving, VReg variable,
-                      VReg left, MakeTile&& tile, AtEnd&& at_end) {
-    const std::uint32_t top = b_.new_label(), next = b_.new_label();
-    b_.jump_if(Cond::le, left, immediate(0), next);
-    b_.label(top);
-    const Tile now = tile();
-    emit_block(v.body, now, pointers);
-    at_end();
-    step(moving, variable, v.step);
-    b_.into(left, VOp::sub64, {reg(left), immediate(v.step)});
-    b_.jump_if(Cond::gt, left, immediate(0), top);
-    b_.label(next);
   }
 
   /// The extent is a constant: each version runs a known number of times.

@@ -14,8 +14,9 @@
 //   - The variable starts with '_' and no enclosing loop has it. begin and end are over symbols and variables of
 //     enclosing loops, not over those of tiles.
 //   - There is a version. Steps are positive and strictly descend, save that one may stand twice, whole and partial; only
-//     the last may be partial, in lane loops others, too. The last leaves no element: it is partial, or of step 1, or its
-//     step divides the extent (and those of the wider ones), or a partial one has left none.
+//     the last may be partial, in lane loops those, too, that lack a part of one vector at the most. The last leaves no
+//     element: it is partial, or of step 1, or its step divides the extent (and those of the wider ones), or a partial one
+//     has left none.
 //   - A lane loop's steps are multiples of the target's lanes; the last may be 1, elements one by one (before tiling, and
 //     the tail where a target has no masks). No two lane loops enclose one another.
 //   - A brgemm loop is a lane loop that stands in the body of a parallel loop and is one product of matrices in memory,
@@ -307,17 +308,21 @@ class Verifier {
       return std::ranges::all_of(loop.versions, [&](const Loop::Version& v) { return v.step % last == 0; }) &&
              ir_.facts.proves_divides(last, extent);
     }
-    for (const Loop::Version& v : loop.versions) *rest %= v.step;
-    return *rest == 0;
+    for (std::size_t i = 0; i < loop.versions.size(); ++i)
+      if (*rest >= loop.fewest(i)) *rest -= ((*rest - loop.fewest(i)) / loop.versions[i].step + 1) * loop.versions[i].step;
+    return *rest <= 0;
   }
 
   void versions(const Loop& loop) const {
     for (std::size_t i = 0; i < loop.versions.size(); ++i) {
       const Loop::Version& v = loop.versions[i];
       if (v.step < 1) fail("a step is {}; expected at least 1", v.step);
-      if (i > 0 && v.step >= loop.versions[i - 1].step + (v.partial ? 1 : 0))
+      const bool is_rest = i > 0 && v.partial && !loop.versions[i - 1].partial;
+      if (i > 0 && v.step >= loop.versions[i - 1].step + (is_rest ? 1 : 0))
         fail("step {} follows step {}; steps must descend", v.step, loop.versions[i - 1].step);
-      if (v.partial && !loop.lanes && i + 1 != loop.versions.size()) fail("step {} is partial but not the last", v.step);
+      const bool masks_one_vector = loop.lanes && loop.fewest(i) > v.step - ir_.lanes;
+      if (v.partial && i + 1 != loop.versions.size() && !masks_one_vector)
+        fail("step {} is partial, not the last, and may lack more than a part of one vector", v.step);
     }
     const Loop::Version& last = loop.versions.back();
     if (!last.partial && last.step != 1 && !reaches_end(loop))

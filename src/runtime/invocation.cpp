@@ -82,8 +82,6 @@ void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<
   registers[kernel->binding.symbol_count()] = workers;
   kernel->tape.evaluate(registers);
   chosen = &kernel->variants[static_cast<std::size_t>(registers[kernel->choice_slot])];
-  std::size_t n = inputs.size() + kernel->outputs.size();
-  for (const Tensor& c : chosen->constants) pointers[n++] = const_cast<std::byte*>(c.data());
   for (std::size_t i = 0; i < inputs.size(); ++i)
     input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();
   size_outputs();
@@ -142,6 +140,7 @@ void Invocation::State::set_pointers(std::span<const void* const> inputs, std::s
   }
   const auto is_aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % runtime::kOutputAlignment == 0; };
   variant = chosen->aligned_outputs && !std::all_of(outputs.begin(), outputs.end(), is_aligned) ? &kernel->variants.front() : chosen;
+  for (const Tensor& c : variant->constants) pointers[n++] = const_cast<std::byte*>(c.data());
 }
 
 /// The phases of this level on their units, then the rounds inside.

@@ -32,7 +32,7 @@ struct Kernel {
     std::vector<Phase> phases;  ///< by level
     std::vector<Round> rounds;  ///< outermost first
     std::vector<Tensor> constants;
-    bool aligned_outputs = false;  ///< to kOutputAlignment, or the first variant runs instead: same constants, this one's scratch
+    bool aligned_outputs = false;  ///< to kOutputAlignment, or the first variant runs instead, in this one's scratch
     Expr worker_bytes, call_bytes;
     Tape::Slot worker_bytes_slot = 0, call_bytes_slot = 0;
   };

@@ -67,6 +67,7 @@ constexpr std::int64_t kReadsThatPayCopy = 20;
 /// keys are folded across the lanes, and where lanes are keys or columns of values. Beside it each query costs as much as
 /// some keys more. Measured with heads of 64 and 128, 16 to 1000 keys; what that says of 1 to 100 queries is true within 5 %.
 constexpr std::int64_t kFoldedCost = 140, kRowCost = 104, kKeysOfQuery = 4;
+constexpr std::int64_t kPercent = 100, kQuarters = 4;
 
 /// Multiply-adds that must be on their way at once to keep two units of a latency of four cycles busy.
 constexpr std::int64_t kIndependentSums = 8;
@@ -413,7 +414,6 @@ class Scheduler {
     const auto padded = [&](const Expr& e) { return ceil_div(e, lanes) * lanes; };
     const Expr of_scores = keys_lie_in_lanes() ? kRowCost * depth() : kFoldedCost * padded(depth());
     const Expr row_by_row = kQuarters * queries * (of_scores + kRowCost * padded(columns()));
-    constexpr std::int64_t kPercent = 100;
     const Expr in_lanes = kPercent * quarters_of_lanes(queries) * (depth() + columns());
     // With any number of keys a quarter of a vector is few.
     const Expr very_few = less_equal(queries, lanes / kQuarters);
@@ -426,14 +426,18 @@ class Scheduler {
     return !has(axes_.reduced[scores], axes_.of(body_.node(scores).inputs[1]).back());
   }
 
-  static constexpr std::int64_t kQuarters = 4;
-
   /// The lanes that tiles of queries have. A tile of one vector takes a quarter more than its part of a wide one.
   Expr quarters_of_lanes(const Expr& queries) const {
     const std::int64_t lanes = target_.lanes();
-    const Expr rest = mod(queries, schedule_.lane_steps.front());
-    const Expr single = schedule_.masked_tiles ? mod(ceil_div(rest, lanes), 2) : equal(floor_div(rest, lanes), 1) + 1 - equal(mod(rest, lanes), 0);
-    return lanes * (kQuarters * ceil_div(queries, lanes) + single);
+    return lanes * (kQuarters * ceil_div(queries, lanes) + tiles_of_one_vector(mod(queries, schedule_.lane_steps.front())));
+  }
+
+  /// Of those for the queries behind the whole blocks, as expand_versions makes them of blocks of three vectors.
+  Expr tiles_of_one_vector(const Expr& queries) const {
+    const std::int64_t lanes = target_.lanes();
+    const Expr vectors = ceil_div(queries, lanes);
+    if (!schedule_.masked_tiles) return equal(floor_div(queries, lanes), 1) + 1 - equal(mod(queries, lanes), 0);
+    return queries.as_constant() ? equal(vectors, 1) : mod(vectors, 2);
   }
 
   /// The lanes of the operands and the result of a product are one block of columns.

@@ -117,7 +117,8 @@ class Expansion {
       const bool last = i + 1 == steps.size();
       if (rest && *rest < step && !(last && *rest > 0)) continue;
       const bool whole = rest ? *rest % step == 0 : leaves_nothing(loop, extent, step);
-      const bool masked = loop.lanes && !rest && schedule_.masked_tiles && i > 0 && !last && step - steps[i + 1] == ir_.lanes;
+      const bool masked = loop.lanes && !rest && schedule_.masked_tiles && i > 0 && !last && step - steps[i + 1] == ir_.lanes &&
+                          !ir_.facts.proves_divides(ir_.lanes, extent);
       const bool partial = !whole && ((last && step > 1) || masked);
       add(step, partial);
       if (whole) break;

@@ -70,7 +70,7 @@ class PrefetchKeys {
     if (lanes == path_.end() || access_mode(e, lanes->loop->var) != AccessMode::vector) return std::nullopt;
     const Loop* keys = keys_of(e);
     const std::int64_t uses = keys == nullptr ? 0 : uses_of(block, e);
-    if (uses == 0) return std::nullopt;
+    if (uses == 0 || (near_ != nullptr && (uses < kUses || !near_->contains(e.memory)))) return std::nullopt;
     if (uses < kUses) far_only_[keys].insert(e.memory);
     changed_ = true;
     return prefetch_of(e.memory, e.index.substitute({{keys->var, Expr::symbol(keys->var) + schedule_.keys_ahead}}), true);
@@ -100,9 +100,15 @@ class PrefetchKeys {
     const auto found = far_only_.find(&loop);
     if (found == far_only_.end()) return std::nullopt;
     Expr bytes = 0;
-    for (MemoryId m : found->second) bytes += product(ir_.inputs[ir_.memory[m].index].shape) * static_cast<std::int64_t>(size_of(ir_.memory[m].precision));
+    for (MemoryId m : found->second) {
+      const Port& port = ir_.inputs[ir_.memory[m].index];
+      bytes += product(port.shape) * static_cast<std::int64_t>(size_of(port.precision));
+    }
     Loop near = loop.clone();
     for (Loop::Version& v : near.versions) drop_prefetches(v.body, found->second);
+    near_ = &found->second;
+    visit_bodies(near);  // other versions of the body may serve enough
+    near_ = nullptr;
     // Rows are fewer than bytes.
     loop.end = min(loop.end, loop.begin + select(less(schedule_.near_operand, bytes), bytes, 0));
     near.begin = max(near.begin, loop.end);
@@ -122,6 +128,7 @@ class PrefetchKeys {
   const Schedule& schedule_;
   std::vector<Enclosing> path_;
   std::map<const Loop*, std::set<MemoryId>> far_only_;  ///< by loop over keys: what it asks for that serves too few
+  const std::set<MemoryId>* near_ = nullptr;  ///< in the loop over what is near: what that loop has been rid of
   bool changed_ = false;
 };
 

@@ -142,7 +142,9 @@ TEST(LinearVerifier, Loops) {
   loop("loop _i in 0..S step 4", "the last step, 4, is not partial and is not known to divide S");
   reject(kStoreAll + "loop _i in 0..S { step 4 { }\n step 4 { }\n step 1 { } }", "step 4 follows step 4; steps must descend");
   reject(kStoreAll + "loop _i in 0..S { step 4 { }\n step 8 partial { } }", "step 8 follows step 4; steps must descend");
-  reject(kStoreAll + "loop _i in 0..S { step 4 partial { }\n step 1 { } }", "step 4 is partial but not the last");
+  reject(kStoreAll + "loop _i in 0..S { step 4 partial { }\n step 1 { } }", "step 4 is partial, not the last");
+  reject(kStoreAll + "lanes _i in 0..S { step 64 partial { }\n step 16 partial { } }", "step 64 is partial, not the last");
+  reject(kStoreAll + "lanes _i in 0..S { step 16 partial { }\n step 16 partial { } }", "steps must descend");
   loop("lanes _i in 0..S step 6 partial", "step 6 is not a multiple of the 4 lanes");
   reject(kStoreAll + "lanes _i in 0..S step 4 partial { lanes _j in 0..S step 4 partial { } }", "lane loop _i encloses another one");
   reject(kStoreAll + "loop _i in 0..S { parallel _j in 0..S { } }", "a parallel loop stands inside of a loop that is not: _i");

@@ -94,5 +94,19 @@ TEST_P(BeyondCaches, Results) {
   }
 }
 
+/// A constant lies in memory as the variant reads it whose blocks it has.
+TEST_P(BeyondCaches, ConstantsOfTheVariantThatRuns) {
+  constexpr int kConstants = 64;
+  std::string values;
+  for (int i = 0; i < kConstants; ++i) values += (i == 0 ? "" : ", ") + std::to_string(i % 7 - 3);
+  const Case c = {"graph @scaled(%x: f32[B,4,16]) {\n %c = const f32[4,16] {" + values + R"(}
+    %a = mul %x, %c
+    %p = reduce_mean %a, axes=[1], keepdims=1
+    return %p
+  })", "fold_by_rows"};
+  CompiledSubgraph compiled = compile_case(c);
+  check(compiled, parse_graph(c.text), {{"B", 32}});
+}
+
 }  // namespace
 }  // namespace burin::runtime_test
