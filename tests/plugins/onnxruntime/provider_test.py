@@ -52,7 +52,7 @@ def qkv(batch, queries, keys, seed=0):
 def feeds_of(name, batch, queries, keys):
     feeds = qkv(batch, queries, keys)
     if name == 'expanded_mask': feeds['keys'] = (np.arange(batch * keys) % 3 == 1).astype(np.float32).reshape(batch, 1, 1, keys)
-    if name == 'expanded_values': feeds['v'] = np.arange(batch * 64, dtype=np.float32).reshape(batch, 4, 1, 16)
+    if name == 'expanded_bias': feeds['queries'] = np.arange(batch * queries, dtype=np.float32).reshape(batch, 1, queries, 1)
     if name != 'listed_dimensions': return feeds
     flat = feeds['q'].reshape(-1, 64)
     return {'ids': np.zeros((batch, queries), np.float32), 'flat': flat}
@@ -65,6 +65,9 @@ def expect_same(expected, given):
         # NaN where it is expected, and infinities with their signs.
         np.testing.assert_array_equal(np.where(finite, 0, want), np.where(np.isfinite(have), 0, have))
         want, have = want[finite], have[finite]
+        if want.dtype == bool:
+            np.testing.assert_array_equal(want, have)
+            continue
         assert np.max(np.abs(want - have), initial=0) <= TOLERANCE * np.max(np.abs(want), initial=0)
 
 
@@ -82,7 +85,7 @@ AS_MANY_KEYS_AS_QUERIES = {'causal', 'listed_dimensions'}
 
 
 @pytest.mark.parametrize('name, claims', [('plain', 1), ('unknown_between', 2), ('causal', 2), ('two_outputs', 1),
-                                          ('expanded_mask', 1), ('expanded_values', 1), ('listed_dimensions', 1)])
+                                          ('expanded_mask', 1), ('expanded_bias', 1), ('listed_dimensions', 1)])
 def test_small_model(devices, tmp_path, name, claims):
     model = getattr(small_models, name)()
     with_burin, texts = claimed(model, devices, tmp_path)
@@ -141,6 +144,21 @@ def test_branch_of_if(devices, tmp_path):
     for limit in (-np.inf, np.inf):
         feeds = {**qkv(2, 9, 5), 'limit': np.array(limit, np.float32)}
         expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+def test_branches_do_not_overwrite_each_other(devices, tmp_path):
+    _, texts = claimed(small_models.inside_if_and_else(), devices, tmp_path)
+    assert [text.count('(sdpa') for text in texts] == [1, 1, 0], texts
+    kernels = {file.name.split('.')[0] for file in tmp_path.glob('*.sdpa_0.*')}
+    assert kernels == {'0', '1'}
+
+
+def test_an_attribute_of_an_unknown_kind(devices, tmp_path):
+    """The interface cannot tell what a type is: the other nodes of the graph are read all the same."""
+    model = small_models.optional_beside()
+    with_burin, texts = claimed(model, devices, tmp_path)
+    assert len(texts) == 1 and texts[0].count('(sdpa') == 1, texts
+    expect_same(session(model).run(None, qkv(2, 9, 5)), with_burin.run(None, qkv(2, 9, 5)))
 
 
 def test_body_of_loop(devices, tmp_path):
@@ -208,16 +226,18 @@ def test_options(devices, tmp_path, options):
     expect_same(session(small_models.plain()).run(None, feeds), with_burin.run(None, feeds))
 
 
-@pytest.mark.parametrize('options', [{'threads': '0'}, {'threads': 'many'}, {'precision': 'f8'}, {'speed': 'high'}])
+@pytest.mark.parametrize('options', [{'threads': '0'}, {'threads': 'many'}, {'precision': 'f8'}, {'speed': 'high'}, {'isa': 'none'}, {'isa': 'avx1024'}])
 def test_wrong_options_are_named(devices, options):
-    with pytest.raises(Exception, match=f"option '{next(iter(options))}'"):
+    (name, value), = options.items()
+    with pytest.raises(Exception, match=f"option '{name}'" + ('' if name == 'speed' else f".*given '{value}'")):
         session(small_models.plain(), devices, options)
 
 
-def test_without_a_kernel_everything_runs_elsewhere(devices, tmp_path):
-    """An instruction set that no machine has: the reason is in the dump."""
-    with_burin, texts = claimed(small_models.plain(), devices, tmp_path, isa='avx1024')
-    assert texts[0].startswith('0 of 3 nodes') and 'avx1024' in texts[0]
+def test_without_a_kernel_everything_runs_elsewhere(devices, tmp_path, monkeypatch):
+    """An instruction set that the machine lacks: the reason is in the dump."""
+    monkeypatch.setenv('BURIN_ISA', 'avx2')
+    with_burin, texts = claimed(small_models.plain(), devices, tmp_path, isa='avx512')
+    assert texts[0].startswith('0 of 3 nodes') and 'instruction set avx512: this machine offers avx2' in texts[0]
     expect_same(session(small_models.plain()).run(None, qkv(1, 5, 5)), with_burin.run(None, qkv(1, 5, 5)))
 
 

@@ -24,6 +24,7 @@ namespace {
 constexpr double kTolerance = 1e-4;  // of the largest magnitude
 constexpr const char* kProvider = "burin";
 
+const OrtApiBase* base = nullptr;
 const OrtApi* ort = nullptr;
 OrtEnv* env = nullptr;
 
@@ -45,10 +46,11 @@ class OnnxRuntime : public ::testing::Environment {
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     ASSERT_NE(library, nullptr) << dlerror();
     using GetBase = const OrtApiBase* (*)();
-    const auto base = reinterpret_cast<GetBase>(dlsym(library, "OrtGetApiBase"));
-    ASSERT_NE(base, nullptr);
+    const auto get_base = reinterpret_cast<GetBase>(dlsym(library, "OrtGetApiBase"));
+    ASSERT_NE(get_base, nullptr);
+    base = get_base();
     constexpr std::uint32_t kVersion = 24;
-    ort = base()->GetApi(kVersion);
+    ort = base->GetApi(kVersion);
     ASSERT_NE(ort, nullptr);
     check(ort->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "test", &env));
     check(ort->RegisterExecutionProviderLibrary(env, kProvider, BURIN_PLUGIN));
@@ -167,6 +169,18 @@ void expect_same(const std::vector<float>& expected, const std::vector<float>& g
     difference = std::fmax(difference, std::fabs(expected[i] - given[i]));
   }
   EXPECT_LE(difference, kTolerance * largest);
+}
+
+TEST(Library, WithoutRoomForAFactoryThereIsAnError) {
+  void* plugin = dlopen(BURIN_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(plugin, nullptr) << dlerror();
+  const auto create = reinterpret_cast<CreateEpApiFactoriesFn>(dlsym(plugin, "CreateEpFactories"));
+  ASSERT_NE(create, nullptr);
+  std::size_t count = 0;
+  const Owned<OrtStatus> status(create(kProvider, base, nullptr, nullptr, 0, &count), ort->ReleaseStatus);
+  EXPECT_NE(status, nullptr);
+  EXPECT_EQ(count, 0U);
+  dlclose(plugin);
 }
 
 TEST(Session, GivesTheSameAsWithout) {

@@ -67,6 +67,22 @@ def inside_if():
     return model(nodes, [Q, K, V, tensor('limit')], [tensor('o')])
 
 
+def inside_if_and_else():
+    """An attention in each branch, of other values."""
+    then = helper.make_graph(attention('q', 'k', 'v', 't'), 'then', [], [tensor('t')])
+    other = helper.make_graph([helper.make_node('Neg', ['q'], ['n']), *attention('n', 'k', 'v', 'e')], 'else', [], [tensor('e')])
+    nodes = [helper.make_node('ReduceSum', ['q'], ['sum'], keepdims=0), helper.make_node('Less', ['sum', 'limit'], ['condition']),
+             helper.make_node('If', ['condition'], ['o'], then_branch=then, else_branch=other)]
+    return model(nodes, [Q, K, V, tensor('limit')], [tensor('o')])
+
+
+def optional_beside():
+    """A node with an attribute that is a type."""
+    nodes = attention('q', 'k', 'v', 'o') + [helper.make_node('Optional', [], ['none'], type=helper.make_tensor_type_proto(TensorProto.FLOAT, [1])),
+                                             helper.make_node('OptionalHasElement', ['none'], ['has'])]
+    return model(nodes, [Q, K, V], [tensor('o'), helper.make_tensor_value_info('has', TensorProto.BOOL, [])])
+
+
 def inside_loop():
     """Three attentions one after the other, in a loop that carries the queries."""
     def value(name, data_type): return helper.make_tensor_value_info(name, data_type, [])
@@ -92,14 +108,14 @@ def expanded_mask():
     return model(nodes, [Q, K, V, tensor('keys', 'B', 1, 1, 'T')], [tensor('o'), tensor('mask')], more)
 
 
-def expanded_values():
-    """The values are the same for all keys, and are given out, too: the attention reads those of one."""
+def expanded_bias():
+    """The same for all keys: where there are none, the results are something still, and what is added is nothing."""
     integers = TensorProto.INT64
-    nodes = [helper.make_node('Shape', ['k'], ['shape'], start=3, end=4), helper.make_node('Concat', ['one', 'one', 'shape', 'one'], ['extents'], axis=0),
-             helper.make_node('Expand', ['v', 'extents'], ['wide']), helper.make_node('Mul', ['wide', 'half'], ['values']),
-             *attention('q', 'k', 'values', 'o')]
+    nodes = [helper.make_node('Shape', ['k'], ['shape'], start=3, end=4), helper.make_node('Concat', ['one', 'one', 'one', 'shape'], ['extents'], axis=0),
+             helper.make_node('Expand', ['queries', 'extents'], ['wide']), helper.make_node('Mul', ['wide', 'half'], ['bias']),
+             *attention('q', 'k', 'v', 'o', 'bias')]
     more = [constant('one', [1], integers), helper.make_tensor('half', TensorProto.FLOAT, [], [0.5])]
-    return model(nodes, [Q, K, tensor('v', 'B', 4, 1, 16)], [tensor('o'), tensor('values')], more)
+    return model(nodes, [Q, K, V, tensor('queries', 'B', 1, 'S', 1)], [tensor('o'), tensor('bias')], more)
 
 
 def listed_dimensions():
