@@ -27,7 +27,7 @@ minimum=$2
 # awk reads to the end below: what writes to it would fail otherwise.
 # shellcheck disable=SC2016  # apt expands these, not the shell
 mirror=$(apt-get indextargets --format '$(IDENTIFIER) $(COMPONENT) $(LABEL) $(REPO_URI)' |
-           awk '$1 == "Packages" && $2 == "main" && $3 == "Debian" && !found { print $4; found = 1 }')
+           awk '$1 == "Packages" && $2 == "main" && $3 == "Debian" && !found { print $4; found = 1 }') || mirror=
 [[ -n $mirror ]] || die "this system's apt sources have no Debian main archive"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [[ ! -e $keyring ]] || signed_by="[signed-by=$keyring] "

@@ -37,11 +37,9 @@ bool is_empty(const Dims& dims) { return std::find(dims.begin(), dims.end(), 0) 
 
 }  // namespace
 
-/// What one call at a time works on; kept, so that a call with the shapes of the call before binds
-/// nothing.
+/// What one call at a time works on; kept, so that a call with the shapes of the call before binds nothing.
 struct FusedKernel::Call {
-  explicit Call(Invocation i, CallShapes::State s)
-      : invocation(std::move(i)), shapes(std::move(s)) {}
+  explicit Call(Invocation i, CallShapes::State s) : invocation(std::move(i)), shapes(std::move(s)) {}
 
   Invocation invocation;
   CallShapes::State shapes;
@@ -49,35 +47,26 @@ struct FusedKernel::Call {
   std::vector<Dims> dims;           ///< of the sources, as they came
   std::vector<TensorDesc> sources;  ///< as the kernel sees them
   std::vector<TensorDesc> operands;
-  std::vector<const void*> data;  ///< of the sources
-  /// By source: what is read of one that is empty, where its one element of a dimension that
-  /// repeats is none.
+  std::vector<const void*> data;    ///< of the sources
+  /// By source: what is read of one that is empty, where its one element of a dimension that repeats is none.
   std::vector<std::vector<std::byte>> zeros;
   std::vector<const void*> inputs;  ///< of the kernel
   std::vector<void*> outputs;
 };
 
-FusedKernel::FusedKernel(const Part& part, const CompiledSubgraph& compiled,
-                         const std::vector<std::string>& inputs,
-                         const std::vector<std::string>& outputs, int threads,
-                         std::shared_ptr<ScratchPool> scratch)
-    : shapes_(part, compiled),
-      compiled_(compiled),
-      threads_(threads),
-      scratch_(std::move(scratch)) {
+FusedKernel::FusedKernel(const Part& part, const CompiledSubgraph& compiled, const std::vector<std::string>& inputs,
+                         const std::vector<std::string>& outputs, int threads, std::shared_ptr<ScratchPool> scratch)
+    : shapes_(part, compiled), compiled_(compiled), threads_(threads), scratch_(std::move(scratch)) {
   for (const std::size_t i : shapes_.sources()) {
     const PartSource& source = part.sources[i];
-    sources_.push_back({position_of(source.name, inputs), source.repeated, source.tells_dimensions,
-                        source.places});
+    sources_.push_back({position_of(source.name, inputs), source.repeated, source.tells_dimensions, source.places});
   }
   const std::vector<std::size_t>& used = shapes_.sources();
   for (const PartOperand& operand : part.operands) {
     const auto place = std::find(used.begin(), used.end(), operand.source) - used.begin();
-    operands_.push_back(
-        {static_cast<std::size_t>(place), operand.view.has_value(), operand.constant});
+    operands_.push_back({static_cast<std::size_t>(place), operand.view.has_value(), operand.constant});
   }
-  for (const PartResult& result : part.results)
-    results_.push_back({position_of(result.name, outputs), result.output});
+  for (const PartResult& result : part.results) results_.push_back({position_of(result.name, outputs), result.output});
 }
 
 FusedKernel::~FusedKernel() = default;
@@ -97,8 +86,7 @@ std::unique_ptr<FusedKernel::Call> FusedKernel::make_call() const {
 
 void FusedKernel::compute(OrtKernelContext& context) {
   const Borrowed<Call> call(calls_, [this] { return make_call(); });
-  // What throws half way leaves it unbound: the dimensions of the next call are not compared with
-  // those bound.
+  // What throws half way leaves it unbound: the dimensions of the next call are not compared with those bound.
   const bool was_bound = std::exchange(call->is_bound, false);
   if (read_sources(context, *call) || !was_bound) bind(*call);
   call->is_bound = true;
@@ -107,16 +95,14 @@ void FusedKernel::compute(OrtKernelContext& context) {
     const Dims& dims = call->shapes.results[i];
     OrtValue* value = nullptr;
     void* data = nullptr;
-    check(api().KernelContext_GetOutput(&context, results_[i].position, dims.data(), dims.size(),
-                                        &value));
+    check(api().KernelContext_GetOutput(&context, results_[i].position, dims.data(), dims.size(), &value));
     check(api().GetTensorMutableData(value, &data));
     call->outputs[results_[i].output] = data;
     computes_something = computes_something || !is_empty(dims);
   }
   if (!computes_something) return;
   for (std::size_t i = 0; i < operands_.size(); ++i)
-    call->inputs[i] =
-        operands_[i].constant ? operands_[i].constant->data() : data_of(operands_[i].source, *call);
+    call->inputs[i] = operands_[i].constant ? operands_[i].constant->data() : data_of(operands_[i].source, *call);
   const Borrowed<Scratch> scratch(*scratch_, [] { return std::make_unique<Scratch>(); });
   call->invocation.set_scratch(scratch->at_least(call->invocation.scratch_bytes()));
   if (threads_ == 1) return call->invocation.run(call->inputs, call->outputs);
@@ -140,8 +126,7 @@ bool FusedKernel::read_sources(const OrtKernelContext& context, Call& call) cons
   return changed;
 }
 
-bool FusedKernel::read_dimensions(const Source& source, const OrtValue& value, const void* data,
-                                  Dims& dims) const {
+bool FusedKernel::read_dimensions(const Source& source, const OrtValue& value, const void* data, Dims& dims) const {
   ONNXTensorElementDataType type{};
   const std::int64_t* extents = nullptr;
   std::size_t rank = 0;
@@ -157,8 +142,7 @@ bool FusedKernel::read_dimensions(const Source& source, const OrtValue& value, c
   bool changed = dims.size() != source.places.size();
   dims.resize(source.places.size());
   for (std::size_t i = 0; i < dims.size(); ++i) {
-    if (static_cast<std::int64_t>(source.places[i]) >= count)
-      throw Error("a list of dimensions is too short");
+    if (static_cast<std::int64_t>(source.places[i]) >= count) throw Error("a list of dimensions is too short");
     changed = changed || dims[i] != elements[source.places[i]];
     dims[i] = elements[source.places[i]];
   }
@@ -172,8 +156,7 @@ void FusedKernel::bind(Call& call) const {
   }
   shapes_.bind(call.sources, call.shapes);
   for (std::size_t i = 0; i < operands_.size(); ++i)
-    call.operands[i] = operands_[i].is_view ? TensorDesc{call.shapes.views[i], {}}
-                                            : call.sources[operands_[i].source];
+    call.operands[i] = operands_[i].is_view ? TensorDesc{call.shapes.views[i], {}} : call.sources[operands_[i].source];
   call.invocation.rebind(call.operands, call.shapes.symbols);
 }
 

@@ -25,10 +25,7 @@ CompileOptions compile_options(const Options& options, int graph) {
 }  // namespace
 
 Provider::Provider(std::string name, Options options, const OrtLogger& logger)
-    : OrtEp{},
-      name_(std::move(name)),
-      options_(std::move(options)),
-      logger_(logger) {
+    : OrtEp{}, name_(std::move(name)), options_(std::move(options)), logger_(logger) {
   ort_version_supported = kApiVersion;
   GetName = [](const OrtEp* ep) noexcept { return static_cast<const Provider*>(ep)->name_.c_str(); };
   GetCapability = [](OrtEp* ep, const OrtGraph* graph, OrtEpGraphSupportInfo* info) noexcept {

@@ -28,9 +28,8 @@ OrtStatus* ORT_API_CALL create_status(OrtErrorCode, const char* text) noexcept {
   return some<OrtStatus>();
 }
 
-OrtStatus* ORT_API_CALL create_device(OrtEpFactory*, const OrtHardwareDevice*,
-                                      const OrtKeyValuePairs*, const OrtKeyValuePairs*,
-                                      OrtEpDevice** device) noexcept {
+OrtStatus* ORT_API_CALL create_device(OrtEpFactory*, const OrtHardwareDevice*, const OrtKeyValuePairs*,
+                                      const OrtKeyValuePairs*, OrtEpDevice** device) noexcept {
   if (devices_there == 1) return create_status(ORT_FAIL, "no second device");
   ++devices_there;
   *device = some<OrtEpDevice>();
@@ -54,9 +53,7 @@ const OrtApi& fake_api() {
     made.CreateStatus = create_status;
     made.GetErrorMessage = [](const OrtStatus*) noexcept { return message.c_str(); };
     made.ReleaseStatus = [](OrtStatus*) noexcept {};
-    made.HardwareDevice_Type = [](const OrtHardwareDevice*) noexcept {
-      return OrtHardwareDeviceType_CPU;
-    };
+    made.HardwareDevice_Type = [](const OrtHardwareDevice*) noexcept { return OrtHardwareDeviceType_CPU; };
     return made;
   }();
   return fake;
@@ -80,13 +77,12 @@ TEST_F(Interface, WhateverIsThrownBecomesAStatus) {
 
 TEST_F(Interface, DevicesBeforeAnErrorAreReleased) {
   Factory factory("burin");
-  const std::array<const OrtHardwareDevice*, 2> hardware{some<OrtHardwareDevice>(),
-                                                         some<OrtHardwareDevice>()};
+  const std::array<const OrtHardwareDevice*, 2> hardware{some<OrtHardwareDevice>(), some<OrtHardwareDevice>()};
   std::array<OrtEpDevice*, 2> devices{};
   std::size_t count = 0;
-  EXPECT_NE(factory.GetSupportedDevices(&factory, hardware.data(), hardware.size(), devices.data(),
-                                        devices.size(), &count),
-            nullptr);
+  EXPECT_NE(
+      factory.GetSupportedDevices(&factory, hardware.data(), hardware.size(), devices.data(), devices.size(), &count),
+      nullptr);
   EXPECT_EQ(count, 0U);
   EXPECT_EQ(devices_there, 0);
 }

@@ -33,12 +33,11 @@ TEST(Part, AListThatACopiedNodeReadsTooTellsDimensions) {
   const frontend::OnnxKnownPart imported = frontend::import_known(w.model, w.types);
   const KnownValues known(imported);
   const auto at = [&](const char* name) { return index.origin(name); };
-  const auto made =
-      make_part(index, known, {at("divided"), at("sum"), at("o")}, {"part", {at("mask")}, true});
+  const auto made = make_part(index, known, {at("divided"), at("sum"), at("o")}, {"part", {at("mask")}, true});
   ASSERT_TRUE(std::holds_alternative<Part>(made)) << std::get<std::string>(made);
   const auto& sources = std::get<Part>(made).sources;
-  const auto list = std::find_if(sources.begin(), sources.end(),
-                                 [](const PartSource& s) { return s.name == "by_head"; });
+  const auto list =
+      std::find_if(sources.begin(), sources.end(), [](const PartSource& s) { return s.name == "by_head"; });
   ASSERT_NE(list, sources.end());
   EXPECT_TRUE(list->tells_dimensions);
 }
