@@ -23,6 +23,7 @@ MEAN_LENGTH, LENGTH_DEVIATION = 31, 9
 WARM_UP_CALLS, PROFILED_CALLS, FEWEST_CALLS = 3, 10, 7
 # Inputs that a profile lists where the weight is a constant (which is packed, and not listed): of a Gemm, the bias, too.
 PRODUCTS = {'MatMul': 1, 'FusedMatMul': 1, 'Gemm': 2, 'FusedGemm': 2}
+OVERHEAD_CHAIN, OVERHEAD_CALLS = 500, 400
 CLOCKS = {'wall': time.perf_counter, 'cpu': time.process_time}
 ENGINES = {'onnxruntime': 'ONNX Runtime', 'burin': 'with Burin', 'openvino': 'OpenVINO'}
 
@@ -59,11 +60,18 @@ def runner(session):
 
 
 def load_engines(file, threads, plugin, notes):
-    """{name: what makes a call of feeds}."""
-    engines = {'onnxruntime': runner(alone(file, threads)), 'burin': runner(with_burin(file, threads, plugin))}
-    try: engines['openvino'] = models.openvino_peer(file, threads, True)
-    except Exception as e: notes.append(f'OpenVINO: {models.reason(e)}')
+    """{name: what makes a call of feeds}; engines that fail are left out, and noted."""
+    makers = {'onnxruntime': lambda: runner(alone(file, threads)), 'burin': lambda: runner(with_burin(file, threads, plugin)),
+              'openvino': lambda: models.openvino_peer(file, threads, True)}
+    engines = {}
+    for name, make in makers.items():
+        try: engines[name] = make()
+        except Exception as e: notes.append(failure(name, e))
     return engines
+
+
+def failure(engine, e):
+    return f'{ENGINES[engine]}: {models.reason(e)}'
 
 
 # ---- what is measured ----
@@ -73,12 +81,21 @@ def feeds_of(model, dims, seed=0):
     return {spec['name']: make_input(spec, dims, random) for spec in model['inputs']}
 
 
-def time_in_turn(calls, seconds, clock):
-    """Seconds of each call of each engine; engines that fail are left out."""
-    for name in list(calls):
+def warm_up(engines, feeds, notes):
+    """{name: a call}; engines that fail are left out, and noted."""
+    calls = {}
+    for name, bind in engines.items():
         try:
-            for _ in range(WARM_UP_CALLS): calls[name]()
-        except Exception: del calls[name]
+            call = bind(feeds)
+            for _ in range(WARM_UP_CALLS): call()
+            calls[name] = call
+        except Exception as e: notes.append(failure(name, e))
+    return calls
+
+
+def time_in_turn(calls, seconds, clock):
+    """Seconds of each call of each engine."""
+    if not calls: return {}
     times = {name: [] for name in calls}
     end = time.perf_counter() + seconds * len(calls)
     while time.perf_counter() < end or min(map(len, times.values())) < FEWEST_CALLS:
@@ -108,7 +125,7 @@ def weights_share(file, threads, feeds):
     options.enable_profiling = True
     options.profile_file_prefix = str(pathlib.Path(tempfile.gettempdir()) / 'burin_profile')
     nodes = profile(alone(file, threads, options), feeds).values()
-    return sum(us for op, inputs, us in nodes if inputs <= PRODUCTS.get(op, 0)) / sum(us for *_, us in nodes)
+    return sum(us for op, inputs, us in nodes if op in PRODUCTS and inputs <= PRODUCTS[op]) / sum(us for *_, us in nodes)
 
 
 def lengths_of(count):
@@ -117,12 +134,13 @@ def lengths_of(count):
     return np.maximum(1, np.rint(random.normal(MEAN_LENGTH, LENGTH_DEVIATION, count)).astype(int)).tolist()
 
 
-def time_lengths(engines, model, lengths, clock):
+def time_lengths(engines, model, lengths, clock, notes):
     """Seconds that each engine takes for all sequences."""
     first = model['bench_dims'][0]
     feeds = {length: feeds_of(model, {**first, 'seq': length}) for length in set(lengths)}
+    able = warm_up(engines, feeds[lengths[0]], notes)
+    engines = {name: bind for name, bind in engines.items() if name in able}
     totals = dict.fromkeys(engines, 0.0)
-    for bind in engines.values(): bind(feeds[lengths[0]])()
     for length in lengths:
         for name, bind in engines.items():
             call = bind(feeds[length])
@@ -145,11 +163,12 @@ def measure(a, model, threads):
     engines = load_engines(file, threads, a.plugin, notes)
     for dims in model['bench_dims']:
         feeds = feeds_of(model, dims)
-        times = time_in_turn({name: bind(feeds) for name, bind in engines.items()}, a.seconds, clock)
-        print(json.dumps({'dims': dims, 'weights': weights_share(file, threads, feeds), 'notes': notes,
+        times = time_in_turn(warm_up(engines, feeds, notes), a.seconds, clock)
+        weights = {'weights': weights_share(file, threads, feeds)} if 'onnxruntime' in times else {}
+        print(json.dumps({'dims': dims, **weights, 'notes': notes,
                           'times': {name: [min(t) * 1e3, statistics.median(t) * 1e3] for name, t in times.items()}}), flush=True)
     if a.sequences and is_text_model(model):
-        totals = time_lengths(engines, model, lengths_of(a.sequences), clock)
+        totals = time_lengths(engines, model, lengths_of(a.sequences), clock, notes)
         print(json.dumps({'dims': {'sequences': a.sequences}, 'notes': notes,
                           'times': {name: [t * 1e3 / a.sequences] * 2 for name, t in totals.items()}}), flush=True)
 
@@ -164,13 +183,13 @@ def rows_of(a, name, threads):
 # ---- tables ----
 
 def ratio(times, engine):
-    return times[engine][0] / times['burin'][0] if engine in times else None
+    return times[engine][0] / times['burin'][0] if engine in times and 'burin' in times else None
 
 
 def cells(name, row):
     times = row['times']
     spelled = [f'{times[e][0]:.2f} / {times[e][1]:.2f}' if e in times else '-' for e in ENGINES]
-    ratios = [f'{ratio(times, e):.2f}' if e in times else '-' for e in ('onnxruntime', 'openvino')]
+    ratios = ['-' if r is None else f'{r:.2f}' for r in (ratio(times, e) for e in ('onnxruntime', 'openvino'))]
     weights = f'{row["weights"]:.0%}' if 'weights' in row else ''
     return [name, models.words(row['dims']), *spelled, *ratios, weights]
 
@@ -185,7 +204,7 @@ def print_tables(a, chosen):
         for name in chosen:
             for row in rows_of(a, name, threads):
                 models.print_cells(cells(name, row))
-                ratios.append(ratio(row['times'], 'onnxruntime'))
+                if (r := ratio(row['times'], 'onnxruntime')) is not None: ratios.append(r)
                 notes.update(f'{name}: {note}' for note in row['notes'])
         if ratios: print(f'\nRatio to ONNX Runtime: geometric mean {statistics.geometric_mean(ratios):.2f}, lowest {min(ratios):.2f}')
     if notes: print('\nLeft out:\n\n' + '\n'.join(f'- {note}' for note in sorted(notes)))
@@ -216,7 +235,7 @@ def chain_model(folder, length):
 
 
 def print_overhead(a):
-    length, feeds = 500, {'x': np.full((1, 64), 0.5, np.float32)}
+    length, feeds = OVERHEAD_CHAIN, {'x': np.full((1, 64), 0.5, np.float32)}
     with tempfile.TemporaryDirectory() as folder:
         file = chain_model(folder, length)
         for threads in a.threads:
@@ -225,14 +244,14 @@ def print_overhead(a):
                 bests = {}
                 for name, session in (('alone', alone(file, threads)), ('with Burin', with_burin(file, threads, a.plugin))):
                     times = []
-                    for call in range(400):
+                    for call in range(OVERHEAD_CALLS):
                         start = time.perf_counter()
                         session.run(None, shapes[call % 2])
                         times.append(time.perf_counter() - start)
                     bests[name] = min(times) * 1e6 / length
                 kind = 'the same shape again' if other == 1 else 'another shape each time'
                 print(f'{threads} thread(s), {kind}: ' + ', '.join(f'{name} {us:.2f} us' for name, us in bests.items()) +
-                      ' for each of 500 Mul + Tanh + CumSum of 64 elements')
+                      f' for each of {length} Mul + Tanh + CumSum of 64 elements')
 
 
 def main():

@@ -19,13 +19,20 @@ find_path(BURIN_ONNXRUNTIME_INCLUDE onnxruntime_ep_c_api.h PATH_SUFFIXES onnxrun
           DOC "Folder of onnxruntime_c_api.h and onnxruntime_ep_c_api.h")
 set(include "${BURIN_ONNXRUNTIME_INCLUDE}")
 burin_onnxruntime_headers_version("${include}" version)
-if(version VERSION_LESS BURIN_ONNXRUNTIME_MINIMUM)
+set(words "An attempt to fetch them has failed before; to try again, configure with -UBURIN_ONNXRUNTIME_NOT_FETCHED.")
+if(version VERSION_LESS BURIN_ONNXRUNTIME_MINIMUM AND
+   NOT BURIN_ONNXRUNTIME_NOT_FETCHED STREQUAL BURIN_ONNXRUNTIME_MINIMUM)
   set(fetched "${PROJECT_BINARY_DIR}/onnxruntime")
   set(include "${fetched}/include")
   execute_process(
     COMMAND "${PROJECT_SOURCE_DIR}/cmake/fetch-onnxruntime-headers.sh" "${fetched}" ${BURIN_ONNXRUNTIME_MINIMUM}
     RESULT_VARIABLE result ERROR_VARIABLE words ERROR_STRIP_TRAILING_WHITESPACE)
   burin_onnxruntime_headers_version("${include}" version)
+  if(version VERSION_LESS BURIN_ONNXRUNTIME_MINIMUM)
+    # Without a network it takes a while, and each configuration would wait again.
+    set(BURIN_ONNXRUNTIME_NOT_FETCHED ${BURIN_ONNXRUNTIME_MINIMUM}
+        CACHE INTERNAL "The version that could not be fetched")
+  endif()
 endif()
 if(version VERSION_LESS BURIN_ONNXRUNTIME_MINIMUM)
   message(WARNING "The execution provider for ONNX Runtime is not built: there are no C headers of ONNX Runtime "

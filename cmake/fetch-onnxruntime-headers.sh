@@ -24,9 +24,10 @@ folder=$(cd "$1" && pwd)
 minimum=$2
 [[ ! -e $folder/include/$header ]] || exit 0
 
+# awk reads to the end below: what writes to it would fail otherwise.
 # shellcheck disable=SC2016  # apt expands these, not the shell
 mirror=$(apt-get indextargets --format '$(IDENTIFIER) $(COMPONENT) $(LABEL) $(REPO_URI)' |
-           awk '$1 == "Packages" && $2 == "main" && $3 == "Debian" { print $4; exit }')
+           awk '$1 == "Packages" && $2 == "main" && $3 == "Debian" && !found { print $4; found = 1 }') || mirror=
 [[ -n $mirror ]] || die "this system's apt sources have no Debian main archive"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [[ ! -e $keyring ]] || signed_by="[signed-by=$keyring] "
@@ -44,7 +45,7 @@ apt=(-q -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/d
 for suite in "${suites[@]}"; do
   echo "deb ${signed_by:-}$mirror $suite main" >"$work/sources.list"
   apt-get "${apt[@]}" update >"$work/log" 2>&1 || continue
-  version=$(apt-cache "${apt[@]}" madison "$package" | awk '{ print $3; exit }')
+  version=$(apt-cache "${apt[@]}" madison "$package" | awk 'NR == 1 { print $3 }')
   [[ -n $version ]] && dpkg --compare-versions "$version" ge "$minimum" || continue
   (cd "$work" && apt-get "${apt[@]}" download "$package=$version" >"$work/log" 2>&1) || continue
   dpkg -x "$work"/"$package"_*.deb "$work/package"
@@ -55,4 +56,5 @@ for suite in "${suites[@]}"; do
   echo "fetch-onnxruntime-headers: $package $version from $suite" >&2
   exit 0
 done
-die "no suite of Debian that can be reached has $package $minimum or newer (tried: ${suites[*]})"
+die "no suite of Debian that can be reached has $package $minimum or newer (tried: ${suites[*]}):" \
+    "$(tail -n 1 "$work/log")"

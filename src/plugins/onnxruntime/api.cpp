@@ -1,5 +1,6 @@
 #include "plugins/onnxruntime/api.h"
 
+#include <atomic>
 #include <string>
 
 #include "burin/error.h"
@@ -7,19 +8,23 @@
 namespace burin::ort {
 namespace {
 
-const OrtApi* connected = nullptr;
-const OrtEpApi* connected_ep = nullptr;
+// Environments may register the library side by side; all of them are given the same.
+std::atomic<const OrtApi*> connected = nullptr;
+std::atomic<const OrtEpApi*> connected_ep = nullptr;
 
 }  // namespace
 
 bool connect(const OrtApiBase& base) {
-  connected = base.GetApi(kApiVersion);
-  connected_ep = connected != nullptr ? connected->GetEpApi() : nullptr;
-  return connected_ep != nullptr;
+  const OrtApi* api = base.GetApi(kApiVersion);
+  const OrtEpApi* ep_api = api != nullptr ? api->GetEpApi() : nullptr;
+  if (ep_api == nullptr) return false;
+  connected = api;
+  connected_ep = ep_api;
+  return true;
 }
 
-const OrtApi& api() { return *connected; }
-const OrtEpApi& ep_api() { return *connected_ep; }
+const OrtApi& api() { return *connected.load(std::memory_order_acquire); }
+const OrtEpApi& ep_api() { return *connected_ep.load(std::memory_order_acquire); }
 
 void check(OrtStatus* status) {
   if (status == nullptr) return;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <stdexcept>
 
 namespace burin::ort {
 
@@ -31,6 +32,8 @@ OrtStatus* guarded(const Action& action) noexcept {
     return nullptr;
   } catch (const std::exception& error) {
     return status_of(error);
+  } catch (...) {
+    return status_of(std::runtime_error("an exception of an unknown type"));
   }
 }
 

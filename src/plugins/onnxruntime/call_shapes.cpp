@@ -65,8 +65,8 @@ std::vector<std::string> symbols_of(const Part& part, const CompiledSubgraph& co
 
 CallShapes::CallShapes(const Part& part, const CompiledSubgraph& compiled)
     : sources_(needed_sources(part, compiled)),
-      binding_("fused node", symbols_of(part, compiled, sources_)),
-      tape_(symbols_of(part, compiled, sources_)) {
+      tape_(symbols_of(part, compiled, sources_)),
+      binding_("fused node", tape_.symbols()) {
   const std::vector<std::string>& all = tape_.symbols();
   for (const std::size_t i : sources_) binding_.add_input(part.sources[i].name, part.sources[i].shape);
   if (!binding_.explicit_symbols().empty())

@@ -40,8 +40,8 @@ class CallShapes {
   static void evaluate(const Slots& slots, const std::vector<std::int64_t>& registers, Dims& dims);
 
   std::vector<std::size_t> sources_;
-  runtime::ShapeBinding binding_;
   Tape tape_;
+  runtime::ShapeBinding binding_;
   std::vector<Slots> views_, results_;
   std::vector<std::pair<std::string, Tape::Slot>> symbols_;
 };

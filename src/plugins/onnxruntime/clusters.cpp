@@ -8,15 +8,14 @@
 namespace burin::ort {
 
 Clusters::Clusters(const ModelIndex& model)
-    : model_(model), cluster_(model.model().nodes.size()), members_(cluster_.size()) {
+    : model_(model), cluster_(model.model().nodes.size()), members_(cluster_.size()), taken_(cluster_.size()) {
   std::iota(cluster_.begin(), cluster_.end(), 0U);
   for (std::size_t i = 0; i < members_.size(); ++i) members_[i] = {i};
 }
 
 std::optional<std::string> Clusters::why_not(const std::set<std::size_t>& nodes) const {
-  const auto taken =
-      std::find_if(nodes.begin(), nodes.end(), [&](std::size_t i) { return members_[cluster_[i]].size() > 1; });
-  if (taken != nodes.end()) return fmt::format("'{}' is claimed with others", model_.node(*taken).name);
+  const auto taken = std::find_if(nodes.begin(), nodes.end(), [&](std::size_t i) { return taken_[i]; });
+  if (taken != nodes.end()) return fmt::format("'{}' is claimed already", model_.node(*taken).name);
   // A way from the nodes to them that leads through others would be a cycle.
   std::vector<bool> seen(cluster_.size(), false);
   std::vector<std::size_t> open;
@@ -47,7 +46,10 @@ std::optional<std::string> Clusters::why_not(const std::set<std::size_t>& nodes)
 
 void Clusters::merge(const std::set<std::size_t>& nodes) {
   const std::size_t first = *nodes.begin();
-  for (const std::size_t i : nodes) cluster_[i] = first;
+  for (const std::size_t i : nodes) {
+    cluster_[i] = first;
+    taken_[i] = true;
+  }
   members_[first].assign(nodes.begin(), nodes.end());
 }
 

@@ -24,6 +24,7 @@ class Clusters {
   const ModelIndex& model_;
   std::vector<std::size_t> cluster_;               ///< by node: the first of those that it is merged with
   std::vector<std::vector<std::size_t>> members_;  ///< by that first one
+  std::vector<bool> taken_;                        ///< merged, if only by itself
 };
 
 }  // namespace burin::ort

@@ -39,9 +39,10 @@ void dump_claims(const std::string& folder, int number, const frontend::OnnxMode
   write(folder, fmt::format("claims_{}.txt", number), text);
 }
 
-std::function<void(std::string_view, const std::string&)> dump_forms(const std::string& folder) {
-  return
-      [folder](std::string_view stage, const std::string& text) { write(folder, std::string(stage) + ".txt", text); };
+std::function<void(std::string_view, const std::string&)> dump_forms(const std::string& folder, int number) {
+  return [folder, number](std::string_view stage, const std::string& text) {
+    write(folder, fmt::format("{}.{}.txt", number, stage), text);
+  };
 }
 
 }  // namespace burin::ort

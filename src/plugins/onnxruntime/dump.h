@@ -15,7 +15,7 @@ namespace burin::ort {
 void dump_claims(const std::string& folder, int number, const frontend::OnnxModel& model,
                  const std::vector<const Claim*>& claims, const std::vector<Rejection>& left);
 
-/// For CompileOptions::dump: writes each form to a file of the folder.
-std::function<void(std::string_view, const std::string&)> dump_forms(const std::string& folder);
+/// For CompileOptions::dump: writes each form of a graph's kernels to FOLDER/<number>.<stage>.txt.
+std::function<void(std::string_view, const std::string&)> dump_forms(const std::string& folder, int number);
 
 }  // namespace burin::ort

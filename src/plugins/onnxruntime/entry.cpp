@@ -1,5 +1,6 @@
 // What the library exports: the two functions that ONNX Runtime looks for.
 
+#include "burin/error.h"
 #include "burin/export.h"
 #include "plugins/onnxruntime/api.h"
 #include "plugins/onnxruntime/factory.h"
@@ -14,7 +15,7 @@ BURIN_EXPORT OrtStatus* CreateEpFactories(const char* registration_name, const O
   }
   return burin::ort::guarded([&] {
     *count = 0;
-    if (room == 0) return;
+    if (room == 0) throw burin::Error("no room for a factory");
     factories[0] = new burin::ort::Factory(registration_name);
     *count = 1;
   });

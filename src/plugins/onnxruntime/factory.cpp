@@ -35,8 +35,13 @@ Factory::Factory(std::string name) : OrtEpFactory{}, name_(std::move(name)) {
                            OrtEpDevice** devices, std::size_t room, std::size_t* count) noexcept {
     return guarded([&] {
       *count = 0;
-      for (std::size_t i = 0; i < hardware_count; ++i)
-        static_cast<Factory*>(factory)->add_device(*hardware[i], devices, room, *count);
+      try {
+        for (std::size_t i = 0; i < hardware_count; ++i)
+          static_cast<Factory*>(factory)->add_device(*hardware[i], devices, room, *count);
+      } catch (...) {  // where there is an error nobody takes the devices
+        for (; *count > 0; --*count) ep_api().ReleaseEpDevice(devices[*count - 1]);
+        throw;
+      }
     });
   };
   CreateEp = [](OrtEpFactory* factory, const OrtHardwareDevice* const*, const OrtKeyValuePairs* const*, std::size_t,

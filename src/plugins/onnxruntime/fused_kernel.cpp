@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "burin/error.h"
 #include "plugins/onnxruntime/api.h"
@@ -13,6 +14,7 @@ namespace burin::ort {
 namespace {
 
 alignas(Scratch::kAlignment) std::byte no_scratch[1];
+constexpr std::size_t kLargestElementBytes = 8;
 
 std::size_t position_of(const std::string& name, const std::vector<std::string>& names) {
   const auto found = std::find(names.begin(), names.end(), name);
@@ -31,6 +33,8 @@ Dims strides_of(const Dims& dims) {
   return strides;
 }
 
+bool is_empty(const Dims& dims) { return std::find(dims.begin(), dims.end(), 0) != dims.end(); }
+
 }  // namespace
 
 /// What one call at a time works on; kept, so that a call with the shapes of the call before binds nothing.
@@ -44,6 +48,8 @@ struct FusedKernel::Call {
   std::vector<TensorDesc> sources;  ///< as the kernel sees them
   std::vector<TensorDesc> operands;
   std::vector<const void*> data;    ///< of the sources
+  /// By source: what is read of one that is empty, where its one element of a dimension that repeats is none.
+  std::vector<std::vector<std::byte>> zeros;
   std::vector<const void*> inputs;  ///< of the kernel
   std::vector<void*> outputs;
 };
@@ -71,6 +77,7 @@ std::unique_ptr<FusedKernel::Call> FusedKernel::make_call() const {
   call->dims.resize(sources_.size());
   call->sources.resize(sources_.size());
   call->data.resize(sources_.size());
+  call->zeros.resize(sources_.size());
   call->operands.resize(operands_.size());
   call->inputs.resize(operands_.size());
   call->outputs.resize(results_.size());
@@ -79,9 +86,11 @@ std::unique_ptr<FusedKernel::Call> FusedKernel::make_call() const {
 
 void FusedKernel::compute(OrtKernelContext& context) {
   const Borrowed<Call> call(calls_, [this] { return make_call(); });
-  if (read_sources(context, *call) || !call->is_bound) bind(*call);
-  for (std::size_t i = 0; i < operands_.size(); ++i)
-    call->inputs[i] = operands_[i].constant ? operands_[i].constant->data() : call->data[operands_[i].source];
+  // What throws half way leaves it unbound: the dimensions of the next call are not compared with those bound.
+  const bool was_bound = std::exchange(call->is_bound, false);
+  if (read_sources(context, *call) || !was_bound) bind(*call);
+  call->is_bound = true;
+  bool computes_something = false;
   for (std::size_t i = 0; i < results_.size(); ++i) {
     const Dims& dims = call->shapes.results[i];
     OrtValue* value = nullptr;
@@ -89,12 +98,20 @@ void FusedKernel::compute(OrtKernelContext& context) {
     check(api().KernelContext_GetOutput(&context, results_[i].position, dims.data(), dims.size(), &value));
     check(api().GetTensorMutableData(value, &data));
     call->outputs[results_[i].output] = data;
+    computes_something = computes_something || !is_empty(dims);
   }
+  if (!computes_something) return;
+  for (std::size_t i = 0; i < operands_.size(); ++i)
+    call->inputs[i] = operands_[i].constant ? operands_[i].constant->data() : data_of(operands_[i].source, *call);
   const Borrowed<Scratch> scratch(*scratch_, [] { return std::make_unique<Scratch>(); });
   call->invocation.set_scratch(scratch->at_least(call->invocation.scratch_bytes()));
   if (threads_ == 1) return call->invocation.run(call->inputs, call->outputs);
   OrtExecutor executor(context, threads_);
   call->invocation.run(call->inputs, call->outputs, executor);
+}
+
+const void* FusedKernel::data_of(std::size_t source, const Call& call) {
+  return call.zeros[source].empty() ? call.data[source] : call.zeros[source].data();
 }
 
 /// Whether the dimensions differ from those of the call before.
@@ -104,12 +121,12 @@ bool FusedKernel::read_sources(const OrtKernelContext& context, Call& call) cons
     const OrtValue* value = nullptr;
     check(api().KernelContext_GetInput(&context, sources_[i].position, &value));
     check(api().GetTensorData(value, &call.data[i]));
-    changed = read_dimensions(sources_[i], *value, call.dims[i]) || changed;
+    changed = read_dimensions(sources_[i], *value, call.data[i], call.dims[i]) || changed;
   }
   return changed;
 }
 
-bool FusedKernel::read_dimensions(const Source& source, const OrtValue& value, Dims& dims) const {
+bool FusedKernel::read_dimensions(const Source& source, const OrtValue& value, const void* data, Dims& dims) const {
   ONNXTensorElementDataType type{};
   const std::int64_t* extents = nullptr;
   std::size_t rank = 0;
@@ -119,8 +136,6 @@ bool FusedKernel::read_dimensions(const Source& source, const OrtValue& value, D
     dims.assign(extents, extents + rank);
     return true;
   }
-  const void* data = nullptr;
-  check(api().GetTensorData(&value, &data));
   const auto* elements = static_cast<const std::int64_t*>(data);
   std::int64_t count = 1;
   for (std::size_t d = 0; d < rank; ++d) count *= extents[d];
@@ -135,19 +150,27 @@ bool FusedKernel::read_dimensions(const Source& source, const OrtValue& value, D
 }
 
 void FusedKernel::bind(Call& call) const {
-  call.is_bound = false;
   for (std::size_t i = 0; i < sources_.size(); ++i) {
     call.sources[i] = {call.dims[i], {}};
-    if (sources_[i].repeated.empty()) continue;
-    call.sources[i].strides = strides_of(call.dims[i]);
-    for (std::size_t d = 0; d < std::min(call.dims[i].size(), sources_[i].repeated.size()); ++d)
-      if (sources_[i].repeated[d]) call.sources[i].shape[d] = 1;
+    if (!sources_[i].repeated.empty()) narrow(i, call);
   }
   shapes_.bind(call.sources, call.shapes);
   for (std::size_t i = 0; i < operands_.size(); ++i)
     call.operands[i] = operands_[i].is_view ? TensorDesc{call.shapes.views[i], {}} : call.sources[operands_[i].source];
   call.invocation.rebind(call.operands, call.shapes.symbols);
-  call.is_bound = true;
+}
+
+void FusedKernel::narrow(std::size_t i, Call& call) const {
+  const Dims& dims = call.dims[i];
+  Dims& shape = call.sources[i].shape;
+  call.sources[i].strides = strides_of(dims);
+  for (std::size_t d = 0; d < std::min(dims.size(), sources_[i].repeated.size()); ++d)
+    if (sources_[i].repeated[d]) shape[d] = 1;
+  call.zeros[i].clear();
+  if (!is_empty(dims) || is_empty(shape)) return;
+  std::size_t elements = 1;
+  for (const std::int64_t extent : shape) elements *= static_cast<std::size_t>(extent);
+  call.zeros[i].resize(elements * kLargestElementBytes);
 }
 
 }  // namespace burin::ort

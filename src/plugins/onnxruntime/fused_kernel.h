@@ -45,8 +45,11 @@ class FusedKernel {
 
   std::unique_ptr<Call> make_call() const;
   bool read_sources(const OrtKernelContext& context, Call& call) const;
-  bool read_dimensions(const Source& source, const OrtValue& value, Dims& dims) const;
+  bool read_dimensions(const Source& source, const OrtValue& value, const void* data, Dims& dims) const;
   void bind(Call& call) const;
+  /// Of dimensions that repeat the kernel sees one element.
+  void narrow(std::size_t source, Call& call) const;
+  static const void* data_of(std::size_t source, const Call& call);
 
   CallShapes shapes_;
   CompiledSubgraph compiled_;

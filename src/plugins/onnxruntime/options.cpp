@@ -10,6 +10,7 @@
 
 #include "burin/error.h"
 #include "plugins/onnxruntime/api.h"
+#include "target/target_info.h"
 
 namespace burin::ort {
 namespace {
@@ -30,11 +31,20 @@ int parse_threads(std::string_view text) {
   return threads;
 }
 
+/// A word that names no instruction set is an error here; one that this machine lacks leaves nothing to claim.
+std::string parse_isa(std::string_view word) {
+  try {
+    if (isa_from_string(word) != Isa::none) return std::string(word);
+  } catch (const Error&) {  // another word
+  }
+  throw Error(fmt::format("option 'isa': expected 'avx2' or 'avx512', given '{}'", word));
+}
+
 void set(Options& options, std::string_view key, std::string_view value) {
   if (key == "precision") {
     if (value != "f32") throw Error(fmt::format("option 'precision': expected 'f32', given '{}'", value));
   } else if (key == "isa") {
-    options.isa = value;
+    options.isa = parse_isa(value);
   } else if (key == "threads") {
     options.threads = parse_threads(value);
   } else if (key == "dump") {

@@ -61,9 +61,9 @@ class CutOut {
     part_.opsets = model.model().opsets;
     for (const std::size_t i : all)
       for (const std::string& output : model.node(i).outputs) met_.insert(output);
-    for (const std::size_t i : all)
-      for (const std::string& input : model.node(i).inputs)
-        if (!input.empty() && met_.insert(input).second) come_from_outside(input, own_.contains(i));
+    // What both read is told by what the part's own nodes read: these come first.
+    for (const std::size_t i : own_) read(i, true);
+    for (const std::size_t i : options.copied) read(i, false);
     keep_what_is_told();
     for (const std::size_t i : all) part_.nodes.push_back(model.node(i));
     for (const std::size_t i : own_)
@@ -78,6 +78,11 @@ class CutOut {
   const std::vector<std::string>& outputs() const { return part_.outputs; }
 
  private:
+  void read(std::size_t node, bool is_own) {
+    for (const std::string& input : model_.node(node).inputs)
+      if (!input.empty() && met_.insert(input).second) come_from_outside(input, is_own);
+  }
+
   void come_from_outside(const std::string& name, bool is_read_by_own) {
     const Tensor* initializer = model_.initializer(name);
     if (initializer != nullptr) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -22,9 +23,13 @@ class Pool {
         return item;
       }
     }
-    return make();
+    std::unique_ptr<T> item = make();
+    const std::lock_guard lock(mutex_);
+    free_.reserve(++made_);
+    return item;
   }
-  void give_back(std::unique_ptr<T> item) {
+  /// There is room for all that were made.
+  void give_back(std::unique_ptr<T> item) noexcept {
     const std::lock_guard lock(mutex_);
     free_.push_back(std::move(item));
   }
@@ -32,6 +37,7 @@ class Pool {
  private:
   std::mutex mutex_;
   std::vector<std::unique_ptr<T>> free_;
+  std::size_t made_ = 0;
 };
 
 /// Takes an object for the time of a scope.

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,14 +32,13 @@ class Provider : public OrtEp {
   void get_capability(const OrtGraph& graph, OrtEpGraphSupportInfo& info);
   std::unique_ptr<OrtNodeComputeInfo> compile(const OrtNode& fused);
 
-  std::optional<std::string> plan(Claim claim);
-  void log(const std::string& message) const;
+  std::optional<std::string> plan(Claim claim, runtime::CompileOnce& compile_once);
+  void log(const std::string& message) const noexcept;
   int threads() const;
 
   std::string name_;
   Options options_;
   const OrtLogger& logger_;
-  runtime::CompileOnce compile_once_;
   std::shared_ptr<ScratchPool> scratch_ = std::make_shared<ScratchPool>();
   /// Of the graph that ONNX Runtime asked about last, by the name of the first result: it compiles what it was told
   /// about one graph before it asks about the next.

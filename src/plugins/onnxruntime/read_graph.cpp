@@ -125,7 +125,9 @@ template <typename T>
 std::vector<T> read_list(const OrtOpAttr& attribute, OrtOpAttrType type) {
   std::size_t bytes = 0;
   // Without memory it fails, and says how much there is.
-  if (OrtStatus* status = api().ReadOpAttr(&attribute, type, nullptr, 0, &bytes)) api().ReleaseStatus(status);
+  OrtStatus* status = api().ReadOpAttr(&attribute, type, nullptr, 0, &bytes);
+  if (bytes == 0) check(status);
+  if (status != nullptr) api().ReleaseStatus(status);
   std::vector<T> items(bytes / sizeof(T));
   if (bytes > 0) check(api().ReadOpAttr(&attribute, type, items.data(), bytes, &bytes));
   return items;
@@ -150,7 +152,10 @@ OnnxAttribute read_tensor(const OrtOpAttr& attribute, const std::string& name) {
 
 OnnxAttribute read_attribute(const OrtOpAttr& attribute, const std::string& name) {
   OrtOpAttrType type{};
-  check(api().OpAttr_GetType(&attribute, &type));
+  if (OrtStatus* status = api().OpAttr_GetType(&attribute, &type)) {  // of a kind that the interface has no name for
+    api().ReleaseStatus(status);
+    return OnnxOther{"no number, string or tensor"};
+  }
   switch (type) {
     case ORT_OP_ATTR_INT: return read_one<std::int64_t>(attribute, type);
     case ORT_OP_ATTR_INTS: return read_list<std::int64_t>(attribute, type);

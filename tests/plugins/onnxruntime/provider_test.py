@@ -52,6 +52,7 @@ def qkv(batch, queries, keys, seed=0):
 def feeds_of(name, batch, queries, keys):
     feeds = qkv(batch, queries, keys)
     if name == 'expanded_mask': feeds['keys'] = (np.arange(batch * keys) % 3 == 1).astype(np.float32).reshape(batch, 1, 1, keys)
+    if name == 'expanded_bias': feeds['queries'] = np.arange(batch * queries, dtype=np.float32).reshape(batch, 1, queries, 1)
     if name != 'listed_dimensions': return feeds
     flat = feeds['q'].reshape(-1, 64)
     return {'ids': np.zeros((batch, queries), np.float32), 'flat': flat}
@@ -60,28 +61,39 @@ def feeds_of(name, batch, queries, keys):
 def expect_same(expected, given):
     for want, have in zip(expected, given, strict=True):
         assert want.shape == have.shape and want.dtype == have.dtype
-        if not want.size: continue
-        np.testing.assert_array_equal(np.isnan(want), np.isnan(have))
-        largest = np.nanmax(np.abs(want), initial=0)
-        assert np.nanmax(np.abs(want - have), initial=0) <= TOLERANCE * largest
+        finite = np.isfinite(want)
+        # NaN where it is expected, and infinities with their signs.
+        np.testing.assert_array_equal(np.where(finite, 0, want), np.where(np.isfinite(have), 0, have))
+        want, have = want[finite], have[finite]
+        if want.dtype == bool:
+            np.testing.assert_array_equal(want, have)
+            continue
+        assert np.max(np.abs(want - have), initial=0) <= TOLERANCE * np.max(np.abs(want), initial=0)
 
 
-SHAPES = [(1, 7, 7), (2, 31, 31), (3, 128, 128), (3, 128, 128), (1, 1, 1), (2, 0, 0)]
+@pytest.mark.parametrize('wrong', [[np.nan, np.inf, 1], [0, np.nan, 1], [0, -np.inf, 1], [0, 1, 1], [0, np.inf, 2], [0, np.inf, np.inf]])
+def test_what_differs_is_not_the_same(wrong):
+    with pytest.raises(AssertionError): expect_same([np.array([0, np.inf, 1])], [np.array(wrong)])
+
+
+SHAPES = [(1, 7, 7), (2, 31, 31), (3, 128, 128), (3, 128, 128), (1, 1, 1), (2, 0, 0), (2, 0, 5), (2, 5, 0), (0, 5, 5)]
 
 
 # ONNX Runtime itself has no largest of nothing, and a 0 in the list of a Reshape is another dimension.
 NOT_EMPTY = {'unknown_between', 'listed_dimensions'}
+AS_MANY_KEYS_AS_QUERIES = {'causal', 'listed_dimensions'}
 
 
 @pytest.mark.parametrize('name, claims', [('plain', 1), ('unknown_between', 2), ('causal', 2), ('two_outputs', 1),
-                                          ('expanded_mask', 1), ('listed_dimensions', 1)])
+                                          ('expanded_mask', 1), ('expanded_bias', 1), ('listed_dimensions', 1)])
 def test_small_model(devices, tmp_path, name, claims):
     model = getattr(small_models, name)()
     with_burin, texts = claimed(model, devices, tmp_path)
     assert texts[0].count('(sdpa') == claims, texts[0]
     alone = session(model)
     for batch, queries, keys in SHAPES:
-        if not queries and name in NOT_EMPTY: continue
+        if 0 in (batch, queries, keys) and name in NOT_EMPTY: continue
+        if queries != keys and name in AS_MANY_KEYS_AS_QUERIES: continue
         feeds = feeds_of(name, batch, queries, keys)
         expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
 
@@ -102,6 +114,19 @@ def test_a_list_alone_may_change(devices):
         expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
 
 
+def test_a_list_that_is_too_short_leaves_nothing_behind(devices):
+    """The call after it has the dimensions that were read until then."""
+    with_burin, alone = (session(small_models.scores_by_head(), d) for d in (devices, None))
+
+    def feeds(batch, *dims):
+        q = np.random.default_rng(batch).normal(size=(batch * 4, 5, 16)).astype(np.float32)
+        return {'heads': np.zeros(np.prod(dims), np.float32), 'dims': np.array(dims), 'q': q, 'k': q.transpose(0, 2, 1).copy()}
+    expect_same(alone.run(None, feeds(2, 2, 4)), with_burin.run(None, feeds(2, 2, 4)))
+    with pytest.raises(Exception, match='a list of dimensions is too short'):
+        with_burin.run(None, feeds(6, 6))
+    expect_same(alone.run(None, feeds(6, 6, 4)), with_burin.run(None, feeds(6, 6, 4)))
+
+
 def test_dimensions_that_do_not_fit_are_named(devices):
     with_burin = session(small_models.plain(), devices)
     feeds = qkv(2, 9, 5)
@@ -119,6 +144,21 @@ def test_branch_of_if(devices, tmp_path):
     for limit in (-np.inf, np.inf):
         feeds = {**qkv(2, 9, 5), 'limit': np.array(limit, np.float32)}
         expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+def test_branches_do_not_overwrite_each_other(devices, tmp_path):
+    _, texts = claimed(small_models.inside_if_and_else(), devices, tmp_path)
+    assert [text.count('(sdpa') for text in texts] == [1, 1, 0], texts
+    kernels = {file.name.split('.')[0] for file in tmp_path.glob('*.sdpa_0.*')}
+    assert kernels == {'0', '1'}
+
+
+def test_an_attribute_of_an_unknown_kind(devices, tmp_path):
+    """The interface cannot tell what a type is: the other nodes of the graph are read all the same."""
+    model = small_models.optional_beside()
+    with_burin, texts = claimed(model, devices, tmp_path)
+    assert len(texts) == 1 and texts[0].count('(sdpa') == 1, texts
+    expect_same(session(model).run(None, qkv(2, 9, 5)), with_burin.run(None, qkv(2, 9, 5)))
 
 
 def test_body_of_loop(devices, tmp_path):
@@ -149,7 +189,7 @@ def resident_bytes():
     return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
-def test_a_hundred_sessions_leave_nothing(devices):
+def test_hundreds_of_sessions_leave_nothing(devices):
     feeds = qkv(2, 64, 64)
     model = small_models.causal()
 
@@ -158,9 +198,10 @@ def test_a_hundred_sessions_leave_nothing(devices):
             session(model, devices).run(None, feeds)
         gc.collect()
         return resident_bytes()
-    before = create_and_release(50)  # pools and arenas of the process have their size by then
-    growth = create_and_release(100) - before
-    assert growth < 4 << 20, f'{growth} bytes more after a hundred sessions'
+    sizes = [create_and_release(50) for _ in range(4)]
+    # What leaks grows each time; what allocators keep for later comes and goes, up to 1.4 MiB as measured.
+    growth = min(np.diff(sizes))
+    assert growth < 256 << 10, f'{growth} bytes more after fifty sessions'
 
 
 def test_demo_model(devices, tmp_path):
@@ -178,21 +219,25 @@ def test_demo_model(devices, tmp_path):
 # ---- options ----
 
 @pytest.mark.parametrize('options', [{'threads': '1'}, {'threads': '3'}, {'isa': 'avx2'}, {'precision': 'f32'}])
-def test_options(devices, options):
+def test_options(devices, tmp_path, options):
     feeds = qkv(2, 31, 17)
-    expect_same(session(small_models.plain()).run(None, feeds), session(small_models.plain(), devices, options).run(None, feeds))
+    with_burin, texts = claimed(small_models.plain(), devices, tmp_path, **options)
+    assert '(sdpa' in texts[0], texts[0]
+    expect_same(session(small_models.plain()).run(None, feeds), with_burin.run(None, feeds))
 
 
-@pytest.mark.parametrize('options', [{'threads': '0'}, {'threads': 'many'}, {'precision': 'f8'}, {'speed': 'high'}])
+@pytest.mark.parametrize('options', [{'threads': '0'}, {'threads': 'many'}, {'precision': 'f8'}, {'speed': 'high'}, {'isa': 'none'}, {'isa': 'avx1024'}])
 def test_wrong_options_are_named(devices, options):
-    with pytest.raises(Exception, match=f"option '{next(iter(options))}'"):
+    (name, value), = options.items()
+    with pytest.raises(Exception, match=f"option '{name}'" + ('' if name == 'speed' else f".*given '{value}'")):
         session(small_models.plain(), devices, options)
 
 
-def test_without_a_kernel_everything_runs_elsewhere(devices, tmp_path):
-    """An instruction set that no machine has: the reason is in the dump."""
-    with_burin, texts = claimed(small_models.plain(), devices, tmp_path, isa='avx1024')
-    assert texts[0].startswith('0 of 3 nodes') and 'avx1024' in texts[0]
+def test_without_a_kernel_everything_runs_elsewhere(devices, tmp_path, monkeypatch):
+    """An instruction set that the machine lacks: the reason is in the dump."""
+    monkeypatch.setenv('BURIN_ISA', 'avx2')
+    with_burin, texts = claimed(small_models.plain(), devices, tmp_path, isa='avx512')
+    assert texts[0].startswith('0 of 3 nodes') and 'instruction set avx512: this machine offers avx2' in texts[0]
     expect_same(session(small_models.plain()).run(None, qkv(1, 5, 5)), with_burin.run(None, qkv(1, 5, 5)))
 
 

@@ -10,6 +10,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -21,6 +24,7 @@ namespace {
 constexpr double kTolerance = 1e-4;  // of the largest magnitude
 constexpr const char* kProvider = "burin";
 
+const OrtApiBase* base = nullptr;
 const OrtApi* ort = nullptr;
 OrtEnv* env = nullptr;
 
@@ -42,10 +46,11 @@ class OnnxRuntime : public ::testing::Environment {
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     ASSERT_NE(library, nullptr) << dlerror();
     using GetBase = const OrtApiBase* (*)();
-    const auto base = reinterpret_cast<GetBase>(dlsym(library, "OrtGetApiBase"));
-    ASSERT_NE(base, nullptr);
+    const auto get_base = reinterpret_cast<GetBase>(dlsym(library, "OrtGetApiBase"));
+    ASSERT_NE(get_base, nullptr);
+    base = get_base();
     constexpr std::uint32_t kVersion = 24;
-    ort = base()->GetApi(kVersion);
+    ort = base->GetApi(kVersion);
     ASSERT_NE(ort, nullptr);
     check(ort->CreateEnv(ORT_LOGGING_LEVEL_ERROR, "test", &env));
     check(ort->RegisterExecutionProviderLibrary(env, kProvider, BURIN_PLUGIN));
@@ -57,7 +62,33 @@ class OnnxRuntime : public ::testing::Environment {
   }
 };
 
+/// A folder for what was claimed, as long as the object lives.
+class Dump {
+ public:
+  Dump() {
+    std::string name = (std::filesystem::temp_directory_path() / "burin_session_XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
+    folder_ = name;
+  }
+  ~Dump() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  Dump(const Dump&) = delete;
+  Dump& operator=(const Dump&) = delete;
+
+  std::string folder() const { return folder_.string(); }
+  std::string claims() const {
+    std::ifstream file(folder_ / "claims_0.txt");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+ private:
+  std::filesystem::path folder_;
+};
+
 Owned<OrtSession> make_session(bool with_burin) {
+  const Dump dump;
   OrtSessionOptions* options = nullptr;
   check(ort->CreateSessionOptions(&options));
   const Owned<OrtSessionOptions> owner(options, ort->ReleaseSessionOptions);
@@ -68,11 +99,14 @@ Owned<OrtSession> make_session(bool with_burin) {
     std::vector<const OrtEpDevice*> own;
     for (std::size_t i = 0; i < count; ++i)
       if (std::strcmp(ort->EpDevice_EpName(devices[i]), kProvider) == 0) own.push_back(devices[i]);
-    const char *keys[] = {"threads"}, *values[] = {"2"};
-    check(ort->SessionOptionsAppendExecutionProvider_V2(options, env, own.data(), own.size(), keys, values, 1));
+    const std::string folder = dump.folder();
+    const char *keys[] = {"threads", "dump"}, *values[] = {"2", folder.c_str()};
+    check(ort->SessionOptionsAppendExecutionProvider_V2(options, env, own.data(), own.size(), keys, values,
+                                                        std::size(keys)));
   }
   OrtSession* session = nullptr;
   check(ort->CreateSession(env, BURIN_TEST_DIR "/data/demo/demo.onnx", options, &session));
+  EXPECT_EQ(dump.claims().find("(sdpa") != std::string::npos, with_burin) << "what was claimed:\n" << dump.claims();
   return {session, ort->ReleaseSession};
 }
 
@@ -125,10 +159,28 @@ void expect_same(const std::vector<float>& expected, const std::vector<float>& g
   ASSERT_EQ(expected.size(), given.size());
   double largest = 0, difference = 0;
   for (std::size_t i = 0; i < given.size(); ++i) {
+    ASSERT_EQ(std::isfinite(given[i]), std::isfinite(expected[i])) << i;
+    if (!std::isfinite(expected[i])) {
+      ASSERT_EQ(std::isnan(given[i]), std::isnan(expected[i])) << i;
+      ASSERT_TRUE(std::isnan(given[i]) || given[i] == expected[i]) << i;
+      continue;
+    }
     largest = std::fmax(largest, std::fabs(expected[i]));
     difference = std::fmax(difference, std::fabs(expected[i] - given[i]));
   }
   EXPECT_LE(difference, kTolerance * largest);
+}
+
+TEST(Library, WithoutRoomForAFactoryThereIsAnError) {
+  void* plugin = dlopen(BURIN_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(plugin, nullptr) << dlerror();
+  const auto create = reinterpret_cast<CreateEpApiFactoriesFn>(dlsym(plugin, "CreateEpFactories"));
+  ASSERT_NE(create, nullptr);
+  std::size_t count = 0;
+  const Owned<OrtStatus> status(create(kProvider, base, nullptr, nullptr, 0, &count), ort->ReleaseStatus);
+  EXPECT_NE(status, nullptr);
+  EXPECT_EQ(count, 0U);
+  dlclose(plugin);
 }
 
 TEST(Session, GivesTheSameAsWithout) {

@@ -21,8 +21,8 @@ def attention(q, k, v, out, mask=None):
                     helper.make_node('MatMul', [out + '.p', v], [out])]
 
 
-def model(nodes, inputs, outputs, initializers=()):
-    graph = helper.make_graph(nodes, 'test', inputs, outputs, list(initializers))
+def model(nodes, inputs, outputs, initializers=(), values=()):
+    graph = helper.make_graph(nodes, 'test', inputs, outputs, list(initializers), value_info=list(values))
     opsets = [helper.make_opsetid('', 17), helper.make_opsetid('com.microsoft', 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
 
@@ -67,6 +67,22 @@ def inside_if():
     return model(nodes, [Q, K, V, tensor('limit')], [tensor('o')])
 
 
+def inside_if_and_else():
+    """An attention in each branch, of other values."""
+    then = helper.make_graph(attention('q', 'k', 'v', 't'), 'then', [], [tensor('t')])
+    other = helper.make_graph([helper.make_node('Neg', ['q'], ['n']), *attention('n', 'k', 'v', 'e')], 'else', [], [tensor('e')])
+    nodes = [helper.make_node('ReduceSum', ['q'], ['sum'], keepdims=0), helper.make_node('Less', ['sum', 'limit'], ['condition']),
+             helper.make_node('If', ['condition'], ['o'], then_branch=then, else_branch=other)]
+    return model(nodes, [Q, K, V, tensor('limit')], [tensor('o')])
+
+
+def optional_beside():
+    """A node with an attribute that is a type."""
+    nodes = attention('q', 'k', 'v', 'o') + [helper.make_node('Optional', [], ['none'], type=helper.make_tensor_type_proto(TensorProto.FLOAT, [1])),
+                                             helper.make_node('OptionalHasElement', ['none'], ['has'])]
+    return model(nodes, [Q, K, V], [tensor('o'), helper.make_tensor_value_info('has', TensorProto.BOOL, [])])
+
+
 def inside_loop():
     """Three attentions one after the other, in a loop that carries the queries."""
     def value(name, data_type): return helper.make_tensor_value_info(name, data_type, [])
@@ -92,9 +108,35 @@ def expanded_mask():
     return model(nodes, [Q, K, V, tensor('keys', 'B', 1, 1, 'T')], [tensor('o'), tensor('mask')], more)
 
 
+def expanded_bias():
+    """The same for all keys: where there are none, the results are something still, and what is added is nothing."""
+    integers = TensorProto.INT64
+    nodes = [helper.make_node('Shape', ['k'], ['shape'], start=3, end=4), helper.make_node('Concat', ['one', 'one', 'one', 'shape'], ['extents'], axis=0),
+             helper.make_node('Expand', ['queries', 'extents'], ['wide']), helper.make_node('Mul', ['wide', 'half'], ['bias']),
+             *attention('q', 'k', 'v', 'o', 'bias')]
+    more = [constant('one', [1], integers), helper.make_tensor('half', TensorProto.FLOAT, [], [0.5])]
+    return model(nodes, [Q, K, V, tensor('queries', 'B', 1, 'S', 1)], [tensor('o'), tensor('bias')], more)
+
+
 def listed_dimensions():
     """Batch and length of what is reshaped come from a list, as GPT-2's do."""
     nodes = [helper.make_node('Shape', ['ids'], ['b_s']), helper.make_node('Concat', ['b_s', 'head'], ['extents'], axis=0),
              helper.make_node('Reshape', ['flat', 'extents'], ['x']), helper.make_node('Transpose', ['x'], ['q'], perm=[0, 2, 1, 3]),
              helper.make_node('Transpose', ['x'], ['k'], perm=[0, 2, 3, 1]), *attention('q', 'k', 'q', 'o')]
     return model(nodes, [tensor('ids', 'B', 'S'), tensor('flat', 'N', 64)], [tensor('o')], [constant('head', [4, 16], TensorProto.INT64)])
+
+
+def scores_by_head():
+    """Scores of all heads in one dimension, divided by a list to scale those of each head. The model promises that the
+    list has four elements; where `dims` has one, it has three."""
+    integers = TensorProto.INT64
+    nodes = [helper.make_node('Reshape', ['heads', 'dims'], ['b_h']), helper.make_node('Shape', ['b_h'], ['batch_heads']),
+             helper.make_node('Shape', ['q'], ['length'], start=1, end=2), helper.make_node('Concat', ['batch_heads', 'length', 'length'], ['by_head'], axis=0),
+             helper.make_node('Concat', ['rest', 'length', 'length'], ['by_row'], axis=0),
+             helper.make_node('MatMul', ['q', 'k'], ['scores']), helper.make_node('Reshape', ['scores', 'by_head'], ['divided']),
+             helper.make_node('Mul', ['divided', 'slopes'], ['scaled']), helper.make_node('Reshape', ['scaled', 'by_row'], ['merged']),
+             helper.make_node('Softmax', ['merged'], ['p'], axis=-1), helper.make_node('MatMul', ['p', 'q'], ['o'])]
+    dims = helper.make_tensor_value_info('dims', integers, ['R'])
+    slopes = helper.make_tensor('slopes', TensorProto.FLOAT, [4, 1, 1], [0.1, 0.2, 0.3, 0.4])
+    return model(nodes, [tensor('heads', 'M'), dims, tensor('q', 'N', 'S', 16), tensor('k', 'N', 16, 'S')], [tensor('o')],
+                 [constant('rest', [-1], integers), slopes], [tensor('b_h', 'B', 4)])

@@ -48,6 +48,9 @@ TEST(Clusters, ANodeIsClaimedOnce) {
   Clusters clusters(index);
   clusters.merge({kA1, kB1});
   EXPECT_TRUE(clusters.why_not({kB1, kC}));
+  EXPECT_FALSE(clusters.why_not({kA2}));
+  clusters.merge({kA2});
+  EXPECT_TRUE(clusters.why_not({kA2}));
 }
 
 }  // namespace
