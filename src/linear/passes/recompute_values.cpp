@@ -103,7 +103,7 @@ class Recomputation {
     if (access_mode(e, use.lane_variable()) != AccessMode::vector) return false;
     return std::ranges::all_of(home.loops, [&](const Loop* loop) {
       return !e.index.uses(loop->var) || std::ranges::any_of(use.loops, [&](const Loop* other) {
-        return other->var == loop->var && other->begin == loop->begin && other->end == loop->end && other->lanes == loop->lanes;
+        return same_range(*other, *loop) && other->lanes == loop->lanes;
       });
     });
   }
