@@ -19,6 +19,8 @@
 namespace burin::dataflow {
 namespace {
 
+bool is_integer(Precision p) { return !is_float(p) && p != Precision::boolean; }
+
 class OwnPositions {
  public:
   explicit OwnPositions(Graph& graph) : graph_(graph) {}
@@ -28,7 +30,7 @@ class OwnPositions {
     for (const NodeId id : graph_.order())
       for (std::size_t i = 0; i < graph_.node(id).inputs.size(); ++i) {
         const ValueId input = graph_.node(id).inputs[i];
-        if (!is_computed_integer(input)) continue;
+        if (!is_position(input)) continue;
         const ValueId own = owned(input);
         graph_.node(id).inputs[i] = own;
       }
@@ -36,17 +38,17 @@ class OwnPositions {
   }
 
  private:
-  bool is_computed_integer(ValueId value) const {
-    if (value == kNone || graph_.value(value).producer == kNone) return false;
-    const Precision precision = graph_.value(value).precision;
-    return !is_float(precision) && precision != Precision::boolean && positions_.contains(value);
-  }
+  bool is_position(ValueId value) const { return positions_.contains(value); }
 
   void find_positions() {
+    std::set<ValueId> computed;  // of Ranges, whatever it is: truth values become integers again
     for (const NodeId id : graph_.order()) {
       const Node& node = graph_.node(id);
-      const bool reads = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return positions_.contains(v); });
-      if (node.op == OpKind::Range || reads) positions_.insert(node.outputs.begin(), node.outputs.end());
+      const bool reads = std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) { return computed.contains(v); });
+      if (node.op != OpKind::Range && !reads) continue;
+      computed.insert(node.outputs.begin(), node.outputs.end());
+      for (const ValueId out : node.outputs)
+        if (is_integer(graph_.value(out).precision)) positions_.insert(out);
     }
   }
 
@@ -61,7 +63,7 @@ class OwnPositions {
   }
 
   ValueId copy(ValueId value) {
-    if (!is_computed_integer(value)) return value;
+    if (!is_position(value)) return value;
     const Node node = graph_.node(graph_.value(value).producer);
     std::vector<ValueId> inputs;
     for (const ValueId input : node.inputs) inputs.push_back(copy(input));
@@ -71,7 +73,7 @@ class OwnPositions {
   }
 
   Graph& graph_;
-  std::set<ValueId> positions_;  ///< what is computed of Ranges
+  std::set<ValueId> positions_;  ///< integers that are computed of Ranges
   std::set<ValueId> taken_;
   bool changed_ = false;
 };

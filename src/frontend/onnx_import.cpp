@@ -140,7 +140,7 @@ class ModelImporter {
     if (!model_.name.empty()) graph_.name = model_.name;
   }
 
-  Graph run(OnnxNotes* notes) {
+  Graph whole(OnnxNotes* notes) {
     DimensionNames names(model_.inputs);
     for (const OnnxInput& input : model_.inputs) add_input(input, names);
     if (notes != nullptr) notes->dimension_names = names.spelled_otherwise();
@@ -148,12 +148,12 @@ class ModelImporter {
     return finish();
   }
 
-  OnnxKnownPart run(const std::map<std::string, OnnxInput>& types) {
+  OnnxKnownPart known_part(const std::map<std::string, OnnxInput>& types) {
     std::vector<OnnxInput> all = model_.inputs;
     for (const auto& [unused, type] : types) all.push_back(type);
     DimensionNames names(all);
     for (const OnnxInput& input : model_.inputs) add_input(input, names);
-    std::map<std::string, std::string> left;
+    std::multimap<std::string, std::string> left;
     add_nodes(model_.inputs, [&](const OnnxNode& node, const Error& error) {
       left.emplace(node.name, error.what());
       for (const std::string& input : node.inputs) {
@@ -169,7 +169,7 @@ class ModelImporter {
     return {std::move(graph), std::move(values_), std::move(left)};
   }
 
-  Graph run(const std::vector<Value>& inputs, const Facts& facts) {
+  Graph part(const std::vector<Value>& inputs, const Facts& facts) {
     graph_.facts = facts;
     for (const Value& input : inputs) {
       values_[input.name] = input.elements
@@ -287,15 +287,15 @@ class ModelImporter {
 }  // namespace
 
 Graph import_onnx(const OnnxModel& model, OnnxNotes* notes) {
-  return ModelImporter(model).run(notes);
+  return ModelImporter(model).whole(notes);
 }
 
 OnnxKnownPart import_known(const OnnxModel& model, const std::map<std::string, OnnxInput>& types) {
-  return ModelImporter(model).run(types);
+  return ModelImporter(model).known_part(types);
 }
 
 Graph import_part(const OnnxModel& part, const std::vector<Value>& inputs, const Facts& facts) {
-  return ModelImporter(part).run(inputs, facts);
+  return ModelImporter(part).part(inputs, facts);
 }
 
 }  // namespace burin::frontend

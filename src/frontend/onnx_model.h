@@ -68,7 +68,8 @@ Graph import_onnx(const OnnxModel& model, OnnxNotes* notes);
 struct OnnxKnownPart {
   Graph graph;
   std::unordered_map<std::string, ValueId> values;  ///< by name; kNone: not in the graph
-  std::map<std::string, std::string> left;          ///< nodes that are not, by name, and why
+  /// Nodes that are not, by name, and why. (Several nodes may have one name.)
+  std::multimap<std::string, std::string> left;
 };
 /// As import_onnx(), but a node that cannot be read is left: its results become inputs of the graph,
 /// and what it reads become outputs. `types` has those results whose types are known; nodes that

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "burin/error.h"
-#include "graph/interpreter_ops.h"
+#include "support/integer_conversion.h"
 
 namespace burin {
 namespace {
@@ -21,7 +21,7 @@ std::optional<Expr> reuse(const Expr& previous, std::string_view prefix) {
 /// A number that wraps in the precision is not what the expression says. (A dimension fits.)
 bool holds(Precision precision, const Expr& e) {
   const auto number = e.as_constant();
-  return !number || interpreter::wrap_to(precision, *number) == *number;
+  return !number || wrap_to(precision, *number) == *number;
 }
 
 }  // namespace

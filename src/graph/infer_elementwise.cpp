@@ -4,31 +4,21 @@
 #include <functional>
 #include <limits>
 
-#include "burin/error.h"
 #include "graph/infer_context.h"
 #include "support/expr_fold.h"
 
 namespace burin {
 namespace {
 
+/// Nothing also where it wraps in 64 bits: such integers are no shapes.
 using Element = std::optional<Expr>;
-
-/// What wraps in 64 bits is not followed: such integers are no shapes.
-template <typename F>
-Element unless_it_wraps(const F& element) {
-  try {
-    return element();
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
 
 /// Applies `function` to each element; nothing is known unless all results are.
 Elements map(const Elements& a, const std::function<Element(const Expr&)>& function) {
   if (!a) return std::nullopt;
   std::vector<Expr> result;
   for (const Expr& x : *a) {
-    const Element element = unless_it_wraps([&] { return function(x); });
+    const Element element = unless_too_large([&] { return function(x); });
     if (!element) return std::nullopt;
     result.push_back(*element);
   }
@@ -58,7 +48,7 @@ Elements map2(const InferContext& context,
   if (size == 0) return std::nullopt;
   std::vector<Expr> result;
   for (std::size_t i = 0; i < size; ++i) {
-    const Element each = unless_it_wraps([&] { return function(element(context, 0, i), element(context, 1, i)); });
+    const Element each = unless_too_large([&] { return function(element(context, 0, i), element(context, 1, i)); });
     if (!each) return std::nullopt;
     result.push_back(*each);
   }
@@ -275,7 +265,7 @@ void infer_where(InferContext& context) {
   if (const std::size_t size = broadcast_size(context); size != 0) {
     elements.emplace();
     for (std::size_t i = 0; i < size && elements; ++i) {
-      const Element chosen = unless_it_wraps([&] {
+      const Element chosen = unless_too_large([&] {
         return Element(context.math().select(element(context, 0, i), element(context, 1, i), element(context, 2, i)));
       });
       if (chosen)

@@ -142,7 +142,7 @@ Tensor PlainTensor::to_tensor(Precision precision) const {
       break;
     default:
       for (std::int64_t i = 0; i < size_; ++i)
-        result.set_int(i, interpreter::wrap_to(precision, data<std::int64_t>()[i]));
+        result.set_int(i, wrap_to(precision, data<std::int64_t>()[i]));
   }
   return result;
 }
@@ -241,22 +241,9 @@ std::int64_t to_integer(double x) {
 }
 
 std::int64_t cast_to_integer(Precision precision, double x) {
-  if (precision == Precision::i32) return -0x1p31 - 1 < x && x < 0x1p31 ? static_cast<std::int64_t>(x) : std::numeric_limits<std::int32_t>::min();
-  if (precision == Precision::i64) return -0x1p63 <= x && x < 0x1p63 ? static_cast<std::int64_t>(x) : std::numeric_limits<std::int64_t>::min();
+  if (precision == Precision::i32) return truncate_to<std::int32_t>(x);
+  if (precision == Precision::i64) return truncate_to<std::int64_t>(x);
   return wrap_to(precision, to_integer(x));
-}
-
-std::int64_t wrap_to(Precision precision, std::int64_t x) {
-  switch (precision) {
-    case Precision::i32: return static_cast<std::int32_t>(x);
-    case Precision::i16: return static_cast<std::int16_t>(x);
-    case Precision::i8: return static_cast<std::int8_t>(x);
-    case Precision::u32: return static_cast<std::uint32_t>(x);
-    case Precision::u16: return static_cast<std::uint16_t>(x);
-    case Precision::u8: return static_cast<std::uint8_t>(x);
-    case Precision::boolean: return static_cast<std::int64_t>(x != 0);
-    default: return x;
-  }
 }
 
 }  // namespace interpreter
@@ -544,10 +531,10 @@ class Run {
 PlainTensor wrapped(PlainTensor tensor, Precision precision) {
   if (tensor.is_float() || precision == Precision::i64) return tensor;
   const std::int64_t* data = tensor.data<std::int64_t>();
-  const auto wraps = [&](std::int64_t x) { return interpreter::wrap_to(precision, x) != x; };
+  const auto wraps = [&](std::int64_t x) { return wrap_to(precision, x) != x; };
   if (std::none_of(data, data + tensor.size(), wraps)) return tensor;
   std::vector<std::int64_t> values(data, data + tensor.size());
-  for (std::int64_t& x : values) x = interpreter::wrap_to(precision, x);
+  for (std::int64_t& x : values) x = wrap_to(precision, x);
   return {tensor.dims(), std::move(values)};
 }
 

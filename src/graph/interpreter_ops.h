@@ -12,6 +12,7 @@
 
 #include "burin/graph.h"
 #include "graph/interpreter.h"
+#include "support/integer_conversion.h"
 
 /// What the files of the interpreter share: one file a category of operations.
 namespace burin::interpreter {
@@ -178,9 +179,7 @@ inline std::int64_t wrap_mul(std::int64_t a, std::int64_t b) {
 }
 /// Truncates towards zero; saturates, NaN gives 0.
 std::int64_t to_integer(double x);
-/// A Cast of a float to an integer: truncated, i32 and i64 as the machine gives it, the lowest number for what does not fit.
+/// A Cast of a float to an integer: i32 and i64 as the machine gives it (truncate_to), others saturate in 64 bits and wrap.
 std::int64_t cast_to_integer(Precision precision, double x);
-/// The value that `x` has after it was stored in the integer precision and read back.
-std::int64_t wrap_to(Precision precision, std::int64_t x);
 
 }  // namespace burin::interpreter

@@ -172,6 +172,13 @@ std::vector<const Loop*> parallel_nest(const Loop& phase) {
   return {nest.begin(), nest.end()};
 }
 
+bool same_range(const Loop& a, const Loop& b) { return a.var == b.var && a.begin == b.begin && a.end == b.end; }
+
+bool loads_own_vector(const LinearIR& ir, const Expression& e, const Loop& counter, const std::string& lane_variable) {
+  return e.op == Op::load && ir.memory[e.memory].kind == Memory::Kind::input && e.index.uses(counter.var) &&
+         access_mode(e, lane_variable) == AccessMode::vector;
+}
+
 Expr iterations(const Loop& loop) { return ceil_div(loop.end - loop.begin, loop.versions.front().step); }
 
 bool holds_product(const Loop& loop) {

@@ -60,6 +60,12 @@ bool uses_loop_variable(const Expr& e);
 std::vector<Loop*> parallel_nest(Loop& phase);
 std::vector<const Loop*> parallel_nest(const Loop& phase);
 
+/// Whether both count the same variable over the same range.
+bool same_range(const Loop& a, const Loop& b);
+
+/// Whether it loads a vector of an input, another one in each iteration of `counter`.
+bool loads_own_vector(const LinearIR& ir, const Expression& e, const Loop& counter, const std::string& lane_variable);
+
 /// How often the loop's first version runs, a part of a step included.
 Expr iterations(const Loop& loop);
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 
 #include "burin/error.h"
 
@@ -30,22 +29,24 @@ Expr bound_of_constant(const Tensor& tensor) {
   return bound;
 }
 
-/// Of each value once, however often it is read.
-using Known = std::map<ValueId, Expr>;
+}  // namespace
 
-Expr bound_of(const Graph& body, ValueId id, Known& known);
-
-Expr bound_anew(const Graph& body, ValueId id, Known& known) {
-  const Value& value = body.value(id);
+/// An operand that is not known yet is 0 in the result, and goes to `open`.
+Expr IntegerBounds::bound_anew(ValueId id, std::vector<ValueId>& open) const {
+  const Value& value = body_.value(id);
   if (value.precision == Precision::boolean) return 1;
   if (value.constant) return bound_of_constant(*value.constant);
-  if (value.elements && !value.elements->empty()) return bound_of_elements(*value.elements, body.facts);
+  if (value.elements && !value.elements->empty()) return bound_of_elements(*value.elements, body_.facts);
   if (value.producer == burin::kNone)
     throw Error(fmt::format("input '{}': no kernel reads {}", value.name, to_string(value.precision)));
-  const Node& node = body.node(value.producer);
+  const Node& node = body_.node(value.producer);
   if (size_of(value.precision) < sizeof(float))  // narrow integers wrap
     throw Error(fmt::format("node '{}': no kernel that computes {}", node.name, to_string(value.precision)));
-  const auto operand = [&](std::size_t i) { return bound_of(body, node.inputs[i], known); };
+  const auto operand = [&](std::size_t i) -> Expr {
+    if (const auto found = known_.find(node.inputs[i]); found != known_.end()) return found->second;
+    open.push_back(node.inputs[i]);
+    return 0;
+  };
   switch (node.op) {
     case OpKind::Range: return operand(0) + operand(2) * value.shape[0];
     case OpKind::Add:
@@ -63,7 +64,7 @@ Expr bound_anew(const Graph& body, ValueId id, Known& known) {
     case OpKind::Expand:
     case OpKind::Repeat: return operand(0);
     case OpKind::Cast:
-      if (!is_float(body.value(node.inputs[0]).precision)) return operand(0);
+      if (!is_float(body_.value(node.inputs[0]).precision)) return operand(0);
       break;
     default: break;
   }
@@ -71,16 +72,20 @@ Expr bound_anew(const Graph& body, ValueId id, Known& known) {
       fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(value.precision)));
 }
 
-Expr bound_of(const Graph& body, ValueId id, Known& known) {
-  if (const auto found = known.find(id); found != known.end()) return found->second;
-  return known[id] = bound_anew(body, id, known);
-}
-
-}  // namespace
-
-Expr integer_bound(const Graph& body, ValueId value) {
-  Known known;
-  return bound_of(body, value, known);
+/// With a list of what is open, as chains may be longer than a stack.
+const Expr& IntegerBounds::of(ValueId value) {
+  std::vector<ValueId> open = {value};
+  while (!open.empty()) {
+    const ValueId next = open.back();
+    const std::size_t before = open.size();
+    if (!known_.contains(next)) {
+      Expr bound = bound_anew(next, open);
+      if (open.size() > before) continue;
+      known_.emplace(next, std::move(bound));
+    }
+    open.pop_back();
+  }
+  return known_.at(value);
 }
 
 }  // namespace burin::linear

@@ -31,6 +31,7 @@
 #include "linear/linear_ir.h"
 #include "linear/text.h"
 #include "support/checked.h"
+#include "support/integer_conversion.h"
 #include "support/tape.h"
 #include "target/target_info.h"
 
@@ -49,10 +50,6 @@ std::int32_t word(double x) { return static_cast<std::int32_t>(x); }
 std::uint32_t unsigned_word(double x) { return static_cast<std::uint32_t>(word(x)); }
 /// Of what its low 32 bits say.
 double wrapped(std::uint64_t x) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(x)); }
-double truncated(double x) {
-  const bool fits = -0x1p31 - 1 < x && x < 0x1p31;
-  return fits ? std::trunc(x) : -0x1p31;
-}
 double to_f32(std::int64_t x) { return static_cast<float>(x); }
 double to_f32(double low, double high) { return to_f32(static_cast<std::int64_t>(high) * (std::int64_t{1} << 32) + unsigned_word(low)); }
 double truth(bool b) { return b ? 1.0 : 0.0; }
@@ -131,7 +128,7 @@ Function function_of(Op op) {
     case Op::equal_i32: return F(truth(a == b));
     case Op::less_i32: return F(truth(a < b));
     case Op::less_u32: return F(truth(unsigned_word(a) < unsigned_word(b)));
-    case Op::to_i32: return F(truncated(a));
+    case Op::to_i32: return F(truncate_to<std::int32_t>(a));
     case Op::to_f32: return F(to_f32(static_cast<std::int64_t>(a)));
     case Op::i64_to_f32: return F(to_f32(a, b));
     case Op::update_fma: return F(a + b * c);

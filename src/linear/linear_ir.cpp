@@ -133,8 +133,10 @@ bool is_name_character(char c) {
 }
 
 /// `hint` with other characters made '_'; if it is taken, its trailing number is counted up: max, max1, max2.
+/// `free`: for each name without its number the first number that is not known to be taken.
 template <class Taken>
-std::string unique_name(std::string_view hint, std::string_view fallback, const Taken& taken) {
+std::string unique_name(std::string_view hint, std::string_view fallback, std::map<std::string, std::size_t>& free,
+                        const Taken& taken) {
   std::string name(hint);
   for (char& c : name)
     if (!is_name_character(c)) c = '_';
@@ -143,8 +145,8 @@ std::string unique_name(std::string_view hint, std::string_view fallback, const 
   std::size_t stem = name.size();
   while (stem > 0 && name[stem - 1] >= '0' && name[stem - 1] <= '9') --stem;
   name.resize(stem);
-  for (std::size_t i = 1;; ++i)
-    if (std::string candidate = name + std::to_string(i); !taken(candidate)) return candidate;
+  for (std::size_t& number = free.try_emplace(name, 1).first->second;; ++number)
+    if (std::string candidate = name + std::to_string(number); !taken(candidate)) return candidate;
 }
 
 bool is_taken(const LinearIR& ir, const std::string& name) {
@@ -155,12 +157,12 @@ bool is_taken(const LinearIR& ir, const std::string& name) {
 }  // namespace
 
 ValueId LinearIR::new_value(std::string_view hint) {
-  values.push_back(unique_name(hint, "v", [this](const std::string& name) { return is_taken(*this, name); }));
+  values.push_back(unique_name(hint, "v", free_numbers_, [this](const std::string& name) { return is_taken(*this, name); }));
   return static_cast<ValueId>(values.size() - 1);
 }
 
 MemoryId LinearIR::new_memory(Memory m) {
-  m.name = unique_name(m.name, "m", [this](const std::string& name) { return is_taken(*this, name); });
+  m.name = unique_name(m.name, "m", free_numbers_, [this](const std::string& name) { return is_taken(*this, name); });
   memory.push_back(std::move(m));
   return static_cast<MemoryId>(memory.size() - 1);
 }
@@ -169,7 +171,8 @@ Expr LinearIR::define(std::string_view hint, const Expr& e) {
   if (e.is_constant() || e.as_symbol()) return e;
   const auto same = std::ranges::find(definitions, e, [](const auto& d) { return d.second; });
   if (same != definitions.end()) return Expr::symbol(same->first);
-  std::string name = unique_name(std::string(hint), ".", [&](const std::string& n) {
+  std::map<std::string, std::size_t> free;
+  std::string name = unique_name(hint, ".", free, [&](const std::string& n) {
     return std::ranges::find(symbols, n) != symbols.end() ||
            std::ranges::any_of(definitions, [&](const auto& d) { return d.first == n; });
   });
@@ -201,7 +204,8 @@ std::string fresh_variable(const LinearIR& ir, std::string_view hint) {
   });
   std::string start(hint);
   if (!start.starts_with('_')) start.insert(0, "_");
-  return unique_name(start, "_", [&](const std::string& name) { return taken.contains(name); });
+  std::map<std::string, std::size_t> free;
+  return unique_name(start, "_", free, [&](const std::string& name) { return taken.contains(name); });
 }
 
 }  // namespace burin::linear

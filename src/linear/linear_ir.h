@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -172,6 +173,9 @@ struct LinearIR {
   void add_symbol(std::string_view name);  ///< if it is not there
   /// In terms of symbols without definitions.
   Expr resolve(Expr e) const;
+
+ private:
+  std::map<std::string, std::size_t> free_numbers_;  ///< that names of values and memory end in; see unique_name
 };
 
 /// What an iteration computes at once.

@@ -393,7 +393,7 @@ class Lowering {
   }
 
   void keep_exact(ValueId v) {
-    ir_.facts.assume_at_least(kExactIntegers - integer_bound(body_, v), 0, "integers that f32 holds");
+    ir_.facts.assume_at_least(kExactIntegers - bounds_.of(v), 0, "integers that f32 holds");
   }
 
   // ---- integers that are words ----
@@ -426,9 +426,9 @@ class Lowering {
   }
 
   /// An integer that f32 does not hold, whatever the shapes are.
-  bool is_large(ValueId v) const {
+  bool is_large(ValueId v) {
     if (!is_integer(body_.value(v).precision)) return false;
-    const auto bound = integer_bound(body_, root_of(v)).as_constant();
+    const auto bound = bounds_.of(root_of(v)).as_constant();
     return bound && *bound > kExactIntegers;
   }
 
@@ -440,6 +440,7 @@ class Lowering {
     if (value.precision != Precision::i32 && !wide) throw Error(fmt::format("'{}': no kernel for {}", value.name, to_string(value.precision)));
     if (auto it = computed_words_.find(v); it != computed_words_.end()) return it->second;
     if (value.constant && value.constant->size() == 1) return arithmetic.constant(value.constant->int_at(0), wide);
+    if (value.elements && value.elements->size() == 1) return arithmetic.known(value.elements->front(), wide);
     if (!is_words(v)) return arithmetic.from_whole_f32(operand(block, v), wide);
     const Place place = place_of(v);
     const Expr index = place.start + index_of(v, place.strides);
@@ -701,6 +702,7 @@ class Lowering {
   std::map<ValueId, std::uint32_t> computed_;
   std::map<ValueId, Words> computed_words_;
   std::map<const Node*, bool> computes_words_;
+  IntegerBounds bounds_{body_};
 };
 
 }  // namespace

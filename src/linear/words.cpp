@@ -5,6 +5,7 @@ namespace burin::linear {
 namespace {
 
 constexpr double kWord = 0x1p32;
+constexpr int kWordBits = 32;
 
 }  // namespace
 
@@ -31,10 +32,12 @@ ValueId WordArithmetic::word(const Expr& e) {
 
 Words WordArithmetic::constant(std::int64_t x, bool wide) {
   const auto low = static_cast<std::int32_t>(x);
-  return wide ? Words{word(low), word(x >> 32)} : Words{word(low)};
+  return wide ? Words{word(low), word(x >> kWordBits)} : Words{word(low)};
 }
 
-Words WordArithmetic::known(const Expr& e, bool wide) { return resized({word(e)}, wide); }
+Words WordArithmetic::known(const Expr& e, bool wide) {
+  return wide ? Words{word(e), word(floor_div(e, std::int64_t{1} << kWordBits))} : Words{word(e)};
+}
 
 Words WordArithmetic::add(const Words& a, const Words& b) {
   const ValueId low = emit(Op::add_i32, {a.low, b.low});

@@ -17,7 +17,6 @@ class WordArithmetic {
   WordArithmetic(LinearIR& ir, Block& block) : ir_(ir), block_(block) {}
 
   Words constant(std::int64_t x, bool wide);
-  /// An Expr that is known to fit i32.
   Words known(const Expr& e, bool wide);
 
   Words add(const Words& a, const Words& b);

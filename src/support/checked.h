@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "burin/error.h"
+#include "support/arithmetic_error.h"
 
 namespace burin {
 
@@ -14,7 +14,7 @@ namespace detail {
 template <std::integral T>
 [[noreturn, gnu::cold, gnu::noinline]] void fail_overflow(std::string_view subject, T a,
                                                           const char* operation, T b) {
-  throw Error(std::string(subject) + ": " + std::to_string(a) + operation + std::to_string(b) +
+  throw ArithmeticError(std::string(subject) + ": " + std::to_string(a) + operation + std::to_string(b) +
               " overflows " + std::to_string(8 * sizeof(T)) + " bits");
 }
 

@@ -52,7 +52,7 @@ std::size_t hash_of(const std::vector<Node::Term>& terms) {
 void measure(Node& node) {
   const auto grow = [&node](std::size_t by) {
     if (by > Node::kMaxSize - node.size) {
-      throw Error("integer expression too large: more than " + std::to_string(Node::kMaxSize) +
+      throw ArithmeticError("integer expression too large: more than " + std::to_string(Node::kMaxSize) +
                   " terms and factors");
     }
     node.size += static_cast<std::uint32_t>(by);
@@ -68,7 +68,7 @@ void measure(Node& node) {
     }
   }
   if (node.depth > Node::kMaxDepth) {
-    throw Error("integer expression too deep: more than " + std::to_string(Node::kMaxDepth) +
+    throw ArithmeticError("integer expression too deep: more than " + std::to_string(Node::kMaxDepth) +
                 " functions inside of each other");
   }
 }
@@ -373,7 +373,7 @@ Expr operator*(const Expr& a, const Expr& b) {
   const auto& left = a.node().terms;
   const auto& right = b.node().terms;
   if (left.size() * right.size() > Node::kMaxSize)
-    throw Error("integer expression too large: a product of sums of " +
+    throw ArithmeticError("integer expression too large: a product of sums of " +
                 std::to_string(left.size()) + " and " + std::to_string(right.size()) + " terms");
   std::vector<Node::Term> terms;
   terms.reserve(left.size() * right.size());

@@ -160,7 +160,7 @@ class DivisionRules {
 
   std::optional<Expr> zero() const {
     if (b_.as_constant() == 0) {
-      throw Error(std::string(integer::kSubject) + ": " + std::string(name_of(function_)) + "(" +
+      throw ArithmeticError(std::string(integer::kSubject) + ": " + std::string(name_of(function_)) + "(" +
                   a_.to_string() + ", 0): division by zero");
     }
     return a_.as_constant() == 0 ? std::optional(a_) : std::nullopt;

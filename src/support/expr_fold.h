@@ -4,7 +4,7 @@
 #include <optional>
 #include <vector>
 
-#include "burin/error.h"
+#include "support/arithmetic_error.h"
 #include "burin/expr.h"
 #include "support/bounds.h"
 
@@ -39,7 +39,7 @@ template <typename Compute>
 std::optional<Expr> unless_too_large(const Compute& compute) {
   try {
     return compute();
-  } catch (const Error&) {
+  } catch (const ArithmeticError&) {
     return std::nullopt;
   }
 }

@@ -13,7 +13,7 @@ namespace {
 
 [[noreturn]] void fail(Expr::Function function, std::int64_t a, std::int64_t b,
                        std::string_view reason) {
-  throw Error(std::string(kSubject) + ": " + std::string(name_of(function)) + "(" +
+  throw ArithmeticError(std::string(kSubject) + ": " + std::string(name_of(function)) + "(" +
               std::to_string(a) + ", " + std::to_string(b) + "): " + std::string(reason));
 }
 

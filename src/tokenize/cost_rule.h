@@ -14,10 +14,12 @@ namespace burin {
 /// group, and one call of a stand-alone operation for each node but one. What it costs is a call of
 /// a kernel of its own, with the binding of shapes. So a group pays
 ///
-/// - if it has two or more operations that compute or move something (a cast, a Not or a Reshape
-///   moves along for free and does not count), or one that is several passes by itself (a softmax, a normalisation, a
-///   GELU);
+/// - if two or more of its operations compute something or move elements. A Cast, an Identity, a Not, a Reshape, a Squeeze
+///   and an Unsqueeze do not count: in a kernel they cost next to nothing, alone they save nothing. One operation is enough
+///   where it is several passes by itself (a softmax, a normalisation, a GELU);
 /// - and if its tensors are not tiny (is_tiny; what is gets into no group).
+///
+/// The reasons: "computes nothing" where no operation counts, "one cheap operation" where one does that is a single pass.
 std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vector<NodeId>& nodes);
 
 /// Why an attention does not pay, though it could be carved; nothing if it pays. Measured at 256 to 2048 queries: up to heads

@@ -6,6 +6,7 @@
 #include "graph/interpreter_ops.h"
 #include "host/kernels/elementwise_rows.h"
 #include "support/half.h"
+#include "support/integer_conversion.h"
 
 namespace burin::host {
 namespace {
@@ -73,6 +74,8 @@ inline auto element(Number x) {
     return static_cast<To>(x);
   } else if constexpr (kTo == Precision::boolean) {
     return static_cast<To>(x != 0);
+  } else if constexpr (std::is_same_v<Number, double> && std::is_signed_v<To> && sizeof(To) >= sizeof(std::int32_t)) {
+    return truncate_to<To>(x);
   } else if constexpr (std::is_same_v<Number, double>) {
     const bool fits = -0x1p31 < x && x < 0x1p31;  // nearly always: no call
     return static_cast<To>(fits ? static_cast<std::int64_t>(x) : interpreter::cast_to_integer(kTo, x));

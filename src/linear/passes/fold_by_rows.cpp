@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
@@ -52,7 +53,8 @@ class FoldByRows {
   bool rewrite(Block& block) {
     Loop& lanes = *block[0].loop;
     const auto rows = std::ranges::find_if(lanes.body(), [](const Item& item) { return item.is_loop(); });
-    if (rows == lanes.body().end() || !std::all_of(lanes.body().begin(), rows, is_running) || !can_fold(*rows->loop) ||
+    if (rows == lanes.body().end() || !std::all_of(lanes.body().begin(), rows, is_running) ||
+        !can_fold(*rows->loop, outputs(lanes.body().begin(), rows)) ||
         std::any_of(std::next(rows), lanes.body().end(), [](const Item& item) { return item.is_loop(); }))
       return false;
     Loop first = around(lanes), last = around(lanes), inside = around(lanes);
@@ -70,10 +72,20 @@ class FoldByRows {
 
   static bool is_running(const Item& item) { return !item.is_loop() && item.expression.op == Op::fill && !item.expression.over.empty(); }
 
-  static bool can_fold(const Loop& rows) {
-    return !rows.lanes && !rows.condition && std::ranges::all_of(rows.body(), [](const Item& item) {
-      return !item.is_loop() && item.expression.op != Op::store &&
-             (info(item.expression.op).kind != OpClass::update || step_of(item.expression.op));
+  static std::set<ValueId> outputs(Block::const_iterator begin, Block::const_iterator end) {
+    std::set<ValueId> out;
+    for (auto item = begin; item != end; ++item) out.insert(item->expression.out);
+    return out;
+  }
+
+  /// `running`: the values that get memory. In the loop they are only updated.
+  static bool can_fold(const Loop& rows, const std::set<ValueId>& running) {
+    return !rows.lanes && !rows.condition && std::ranges::all_of(rows.body(), [&](const Item& item) {
+      if (item.is_loop() || item.expression.op == Op::store) return false;
+      const Expression& e = item.expression;
+      const bool updates = info(e.op).kind == OpClass::update;
+      if (updates && (!step_of(e.op) || !running.contains(e.out))) return false;
+      return std::none_of(e.in.begin() + (updates ? 1 : 0), e.in.end(), [&](ValueId v) { return running.contains(v); });
     });
   }
 

@@ -38,7 +38,7 @@ Nest nest_of(Loop& outermost) {
 }
 
 bool same_space(const Nest& a, const Nest& b) {
-  return std::ranges::equal(a, b, [](const Loop* x, const Loop* y) { return x->var == y->var && x->begin == y->begin && x->end == y->end; });
+  return std::ranges::equal(a, b, [](const Loop* x, const Loop* y) { return same_range(*x, *y); });
 }
 
 /// Those over what the first one goes over.
@@ -100,8 +100,7 @@ class PrefetchNext {
   /// An input's vectors that belong to this item.
   bool is_read_once(const Expression& e, const Loop& counter, const Nest& nest) const {
     const Loop& lanes = counter.lanes ? counter : *nest.back();
-    return e.op == Op::load && ir_.memory[e.memory].kind == Memory::Kind::input && lanes.lanes && e.index.uses(counter.var) &&
-           e.index.uses(nest.back()->var) && access_mode(e, lanes.var) == AccessMode::vector;
+    return lanes.lanes && loads_own_vector(ir_, e, counter, lanes.var) && e.index.uses(nest.back()->var);
   }
 
   const LinearIR& ir_;

@@ -26,8 +26,7 @@ std::vector<Loop*> times_over_row(Block& work_item) {
   for (Item& item : work_item) {
     if (!item.is_loop()) continue;
     Loop& loop = *item.loop;
-    const bool same = times.empty() || (loop.var == times.front()->var && loop.begin == times.front()->begin &&
-                                        loop.end == times.front()->end);
+    const bool same = times.empty() || same_range(loop, *times.front());
     if (loop.lanes && !loop.parallel && loop.versions.size() == 1 && same) times.push_back(&loop);
   }
   return times;
@@ -36,11 +35,8 @@ std::vector<Loop*> times_over_row(Block& work_item) {
 /// Loads of an input's row that belongs to the work item.
 std::vector<Expression> row_loads(const LinearIR& ir, const Loop& parallel, const Loop& row) {
   std::vector<Expression> loads;
-  for (const Item& item : row.body()) {
-    const Expression& e = item.expression;
-    if (item.is_loop() || e.op != Op::load || ir.memory[e.memory].kind != Memory::Kind::input) continue;
-    if (e.index.uses(parallel.var) && access_mode(e, row.var) == AccessMode::vector) loads.push_back(e);
-  }
+  for (const Item& item : row.body())
+    if (!item.is_loop() && loads_own_vector(ir, item.expression, parallel, row.var)) loads.push_back(item.expression);
   return loads;
 }
 

@@ -12,7 +12,7 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
+#include <vector>
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
@@ -25,23 +25,33 @@ class Recomputation {
   explicit Recomputation(LinearIR& ir) : ir_(ir) {}
 
   bool run() {
-    for_each_block(ir_.phases, [&](Block& block, const Path& path) { find_homes(block, path); });
+    find_homes(ir_.phases);
     for_each_block(ir_.phases, [&](Block& block, const Path& path) { visit(block, path); });
     return changed_;
   }
 
  private:
-  struct Home {
+  struct Place {
+    std::size_t position = 0;         ///< in the order of the text
+    std::vector<const Loop*> loops;   ///< that enclose it
+    bool is_in(const Loop* loop) const { return std::ranges::find(loops, loop) != loops.end(); }
+  };
+  struct Home : Place {
     Expression expression;
-    std::vector<const Loop*> loops;  ///< that enclose it
   };
 
-  void find_homes(const Block& block, const Path& path) {
+  void find_homes(const Block& block) {
     for (const Item& item : block) {
-      if (item.is_loop()) continue;
+      if (item.is_loop()) {
+        here_.loops.push_back(item.loop.get());
+        for (const Loop::Version& version : item.loop->versions) find_homes(version.body);
+        here_.loops.pop_back();
+        continue;
+      }
+      ++here_.position;
       const Expression& e = item.expression;
-      if (info(e.op).kind == OpClass::update) updated_.insert(e.out);
-      if (e.out != kNone) homes_.try_emplace(e.out, Home{e, path.loops});
+      if (info(e.op).kind == OpClass::update) updates_[e.out].push_back(here_);
+      if (e.out != kNone) homes_.try_emplace(e.out, Home{here_, e});
     }
   }
 
@@ -68,12 +78,22 @@ class Recomputation {
   bool is_cheap(ValueId v, const Path& use) const {
     const Home& home = homes_.at(v);
     const Op op = home.expression.op;
-    if ((op != Op::add && op != Op::sub && op != Op::mul) || updated_.count(v) != 0) return false;
-    const auto is_known = [&](ValueId operand) { return encloses(homes_.at(operand), use); };
+    if ((op != Op::add && op != Op::sub && op != Op::mul) || updates_.contains(v)) return false;
+    const auto is_known = [&](ValueId operand) { return encloses(homes_.at(operand), use) && is_final(operand, home, use); };
     const std::vector<ValueId>& in = home.expression.in;
     const auto unknown = std::ranges::find_if_not(in, is_known);
     return unknown != in.end() && can_load_again(homes_.at(*unknown), use) &&
            std::all_of(unknown, in.end(), [&](ValueId v) { return v == *unknown || is_known(v); });
+  }
+
+  /// Whether a running value is at its use what it was at home: updated only in front of the loops of both.
+  bool is_final(ValueId operand, const Home& home, const Path& use) const {
+    const auto found = updates_.find(operand);
+    return found == updates_.end() || std::ranges::all_of(found->second, [&](const Place& update) {
+      return update.position < home.position && std::ranges::all_of(home.loops, [&](const Loop* loop) {
+        return !update.is_in(loop) || std::ranges::find(use.loops, loop) != use.loops.end();
+      });
+    });
   }
 
   /// An input's element that the loops around the use name, too.
@@ -83,7 +103,7 @@ class Recomputation {
     if (access_mode(e, use.lane_variable()) != AccessMode::vector) return false;
     return std::ranges::all_of(home.loops, [&](const Loop* loop) {
       return !e.index.uses(loop->var) || std::ranges::any_of(use.loops, [&](const Loop* other) {
-        return other->var == loop->var && other->begin == loop->begin && other->end == loop->end && other->lanes == loop->lanes;
+        return same_range(*other, *loop) && other->lanes == loop->lanes;
       });
     });
   }
@@ -107,13 +127,14 @@ class Recomputation {
   Expression copy_of(Expression e, const Path& path, std::map<ValueId, ValueId>& made) {
     const ValueId original = e.out;
     e.out = made[original] = ir_.new_value(ir_.values[original]);
-    homes_[e.out] = Home{e, path.loops};
+    homes_[e.out] = Home{{0, path.loops}, e};
     return e;
   }
 
   LinearIR& ir_;
   std::map<ValueId, Home> homes_;
-  std::set<ValueId> updated_;
+  std::map<ValueId, std::vector<Place>> updates_;
+  Place here_;  ///< of the walk through the text
   bool changed_ = false;
 };
 

@@ -121,6 +121,36 @@ TEST(Integers, ArithmeticWraps) {
   }
 }
 
+/// An integer that is known of a shape is no f32 on its way to words, so it may be larger than f32 holds.
+TEST(Integers, OfShapesAreWholeWords) {
+  constexpr std::int64_t kLarge = (std::int64_t{1} << 40) + 1;
+  const std::vector<std::int64_t> x = {7, -7, kLarge};
+  for (const std::string& isa : instruction_sets()) {
+    const auto y = results(R"(graph @known(%x: i64[N]) {
+        %large = known i64[] {1099511627777*N}
+        %negative = known i64[] {-N}
+        %a = add %x, %large
+        %b = add %x, %negative
+        return %a, %b
+      })", {Tensor::from_i64({3}, x)}, isa);
+    for (std::int64_t i = 0; i < 3; ++i) {
+      EXPECT_EQ(y[0].int_at(i), x[static_cast<std::size_t>(i)] + 3 * kLarge) << isa;
+      EXPECT_EQ(y[1].int_at(i), x[static_cast<std::size_t>(i)] - 3) << isa;
+    }
+  }
+}
+
+/// Bounds of their integers are each computed once, and without recursion.
+TEST(Integers, LongChainsAreCompiled) {
+  constexpr int kLength = 3000;
+  std::string text = "graph @chain(%x: f32[N]) {\n %n = known i64[] {N}\n %zero = const i64[] {0}\n %one = const i64[] {1}\n"
+                     " %v0 = range %zero, %n, %one\n";
+  for (int i = 0; i < kLength; ++i) text += fmt::format(" %v{} = {} %v{}, %v0\n", i + 1, i % 2 == 0 ? "add" : "sub", i);
+  text += fmt::format(" %f = cast %v{}, to=\"f32\"\n %y = add %x, %f\n return %y\n}}", kLength);
+  const auto y = results(text, {Tensor::from_f32({3}, {0.5F, 0.5F, 0.5F})}, instruction_sets().back());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(y[0].as<float>()[i], 0.5F + static_cast<float>(i));
+}
+
 TEST(Integers, DivisionsAreRefused) {
   EXPECT_ERROR(compile(parse_graph("graph @g(%x: i64[N]) {\n %y = div %x, %x\n return %y\n}")), "no kernel for Div of i64");
 }

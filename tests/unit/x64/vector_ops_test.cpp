@@ -356,6 +356,72 @@ TEST(VectorOps, EveryFormOfEveryOperation) {
     }
 }
 
+/// An operation with temporaries, whose sources are read behind it as well.
+void check_with_temps(VOp op, std::size_t sources, const std::vector<RegClass>& temps, const Model& model, Isa isa,
+                      Registers registers, Inputs& inputs) {
+  Kernel kernel(isa);
+  const auto lanes = static_cast<std::size_t>(kernel.target.lanes());
+  const auto bytes = kernel.target.vector_bytes;
+  const VReg from = kernel.pointer(0), to = kernel.pointer(1);
+  Instruction i;
+  i.op = op;
+  i.dst = kernel.b.vector();
+  std::array<VReg, 3> in{};
+  for (std::size_t s = 0; s < sources; ++s) {
+    in.at(s) = kernel.load(from, static_cast<std::int64_t>(s) * bytes);
+    i.src.at(s) = reg(in.at(s));
+  }
+  for (const RegClass temp : temps) i.temps.at(i.temp_count++) = kernel.b.make(temp);
+  kernel.b.append(i);
+  for (std::size_t s = 0; s < sources; ++s) kernel.store(in.at(s), to, static_cast<std::int64_t>(s) * bytes);
+  kernel.store(i.dst, to, static_cast<std::int64_t>(sources) * bytes);
+  kernel.finish(registers);
+  for (int round = 0; round < 40; ++round) {
+    Lanes a = inputs.next(lanes), b = inputs.next(lanes), c = inputs.next(lanes);
+    if (op == VOp::i64_to_f32 && round % 2 == 0)  // what one word holds, in all lanes
+      for (std::size_t n = 0; n < lanes; ++n) b[n] = (a[n] >> 31) != 0 ? ~0U : 0U;
+    Lanes read, expected;
+    for (const Lanes* source : {&a, &b, &c}) read.insert(read.end(), source->begin(), source->end());
+    read.resize(sources * lanes);
+    expected = read;
+    const Lanes result = model(a, b, c);
+    expected.insert(expected.end(), result.begin(), result.end());
+    Lanes got(expected.size());
+    kernel.run({read.data(), got.data()});
+    expect_lanes(got, expected, op, fmt::format("{} on {}", print(kernel.b.program(), i), to_string(isa)));
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+
+TEST(VectorOps, LookupsInTwoVectors) {
+  const Model model = [](const Lanes& index, const Lanes& first, const Lanes& second) {
+    Lanes r;
+    for (const std::uint32_t i : index) {
+      const std::size_t at = i % (2 * first.size());
+      r.push_back(at < first.size() ? first[at] : second[at - first.size()]);
+    }
+    return r;
+  };
+  Inputs inputs;
+  for (const Isa isa : runnable_isas())
+    for (const Registers registers : {Registers::ascending, Registers::descending})
+      if (target_for(isa).has_lookup_both) {
+        ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::lookup_both, 3, {RegClass::vector}, model, isa, registers, inputs));
+      }
+}
+
+TEST(VectorOps, PairsOfWordsToFloats) {
+  const Model model = words([](std::uint32_t low, std::uint32_t high, std::uint32_t) {
+    return as_bits(static_cast<float>(static_cast<std::int64_t>(std::uint64_t{high} << 32 | low)));
+  });
+  Inputs inputs;
+  for (const Isa isa : runnable_isas())
+    for (const Registers registers : {Registers::ascending, Registers::descending}) {
+      ASSERT_NO_FATAL_FAILURE(
+          check_with_temps(VOp::i64_to_f32, 2, {RegClass::vector, RegClass::general}, model, isa, registers, inputs));
+    }
+}
+
 TEST(VectorOps, AccumulatingFma) {
   Inputs inputs;
   for (const Isa isa : runnable_isas())
