@@ -11,7 +11,7 @@
 // serves too few, it costs where the rows are in a cache: the loop goes on with it only for operands larger than that,
 //
 //       loop _k in 0..min(S, far) { ... prefetch ... }         far: all rows, or none
-//       loop _k in min(S, far)..S { ... }
+//       loop _k in 0..min(S, near) { ... }                     near: none, or all
 
 #include <algorithm>
 #include <map>
@@ -109,9 +109,10 @@ class PrefetchKeys {
     near_ = &found->second;
     visit_bodies(near);  // other versions of the body may serve enough
     near_ = nullptr;
-    // Rows are fewer than bytes.
-    loop.end = min(loop.end, loop.begin + select(less(schedule_.near_operand, bytes), bytes, 0));
-    near.begin = max(near.begin, loop.end);
+    // All rows, which are fewer than bytes, or none. Both loops begin alike, so that they share their pointers.
+    const Expr is_far = less(schedule_.near_operand, bytes);
+    loop.end = min(loop.end, loop.begin + select(is_far, bytes, 0));
+    near.end = min(near.end, near.begin + select(is_far, 0, bytes));
     return Item(std::move(near));
   }
 
