@@ -170,7 +170,7 @@ FAULTS = [
      "if (e.op == Op::mul && weights == 1) return",
      "if (info(e.op).kind == OpClass::value && weights == 1) return", "linear|runtime|fuzz"),
     ("few queries: rows asked for ahead are gone over again", "src/linear/passes/prefetch_keys.cpp",
-     "near.end = min(near.end, near.begin + select(is_far, 0, bytes));",
+     "near.end = min(near.end, near.begin + select(is_far, 0, kAllRows));",
      "", "linear|fuzz"),
     ("few queries: heads side by side read the same query", "src/linear/passes/jam_groups.cpp",
      "copy.index = e.index.substitute({{head, first + j}});",

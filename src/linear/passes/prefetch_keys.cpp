@@ -27,6 +27,8 @@ namespace {
 
 /// Multiply-adds for each vector that is loaded, from which on it pays for operands of any size.
 constexpr std::int64_t kUses = 4;
+/// More than any loop has, even one over rows of no elements.
+constexpr std::int64_t kAllRows = std::int64_t{1} << 40;
 
 class PrefetchKeys {
  public:
@@ -109,10 +111,10 @@ class PrefetchKeys {
     near_ = &found->second;
     visit_bodies(near);  // other versions of the body may serve enough
     near_ = nullptr;
-    // All rows, which are fewer than bytes, or none. Both loops begin alike, so that they share their pointers.
+    // All rows, or none. Both loops begin alike, so that they share their pointers.
     const Expr is_far = less(schedule_.near_operand, bytes);
-    loop.end = min(loop.end, loop.begin + select(is_far, bytes, 0));
-    near.end = min(near.end, near.begin + select(is_far, 0, bytes));
+    loop.end = min(loop.end, loop.begin + select(is_far, kAllRows, 0));
+    near.end = min(near.end, near.begin + select(is_far, 0, kAllRows));
     return Item(std::move(near));
   }
 
