@@ -165,6 +165,17 @@ ValueId add_reshape(Graph& graph, ValueId x, const Shape& to,
   return graph.add_op(OpKind::Reshape, part(".reshape"), {x, shape}, {{"allowzero", std::int64_t{1}}});
 }
 
+bool only_renames(OpKind op) {
+  switch (op) {
+    case OpKind::Reshape:
+    case OpKind::Squeeze:
+    case OpKind::Unsqueeze:
+    case OpKind::Flatten:
+    case OpKind::Identity: return true;
+    default: return false;
+  }
+}
+
 const Node* producer(const Graph& graph, ValueId id) {
   if (id == kNone || graph.value(id).producer == kNone) return nullptr;
   return &graph.node(graph.value(id).producer);

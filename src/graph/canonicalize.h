@@ -120,5 +120,7 @@ ValueId add_reshape(Graph& graph, ValueId x, const Shape& to,
 bool states_whole_shape(const Graph& graph, const Node& node);
 /// The node that makes `id`; nullptr for inputs and constants.
 const Node* producer(const Graph& graph, ValueId id);
+/// A movement that only gives dimensions another name (Reshape, Squeeze, ...): its result lies where its input lies.
+bool only_renames(OpKind op);
 
 }  // namespace burin

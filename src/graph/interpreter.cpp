@@ -17,6 +17,7 @@
 
 #include "burin/error.h"
 #include "graph/interpreter_ops.h"
+#include "graph/shape_math.h"
 
 namespace burin {
 
@@ -178,16 +179,6 @@ std::int64_t resolve_axis(std::int64_t axis, std::int64_t rank) {
   if (axis < -rank || axis >= rank)
     fail(fmt::format("axis {} is not in a tensor of rank {}", axis, rank));
   return axis < 0 ? axis + rank : axis;
-}
-
-Dims row_major_strides(const Dims& dims) {
-  Dims strides(dims.size());
-  std::int64_t stride = 1;
-  for (std::size_t d = dims.size(); d-- > 0;) {
-    strides[d] = stride;
-    stride *= dims[d];
-  }
-  return strides;
 }
 
 std::int64_t product(std::span<const std::int64_t> dims) {

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "graph/interpreter_ops.h"
+#include "graph/shape_math.h"
 
 namespace burin::interpreter {
 

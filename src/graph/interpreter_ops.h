@@ -58,7 +58,6 @@ double scalar_number(const PlainTensor& tensor, std::string_view what);
 /// Counts a negative axis from the end; throws if it is not in [-rank, rank).
 std::int64_t resolve_axis(std::int64_t axis, std::int64_t rank);
 
-Dims row_major_strides(const Dims& dims);
 std::int64_t product(std::span<const std::int64_t> dims);
 /// numpy's rule. Throws if the dimensions do not broadcast.
 Dims broadcast_dims(const Dims& a, const Dims& b);

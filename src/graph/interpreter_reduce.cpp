@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "graph/interpreter_ops.h"
+#include "graph/shape_math.h"
 
 namespace burin::interpreter {
 

@@ -199,4 +199,14 @@ Expr product(const Shape& shape) {
   return result;
 }
 
+Dims row_major_strides(const Dims& dims) {
+  Dims strides(dims.size());
+  std::int64_t stride = 1;
+  for (std::size_t d = dims.size(); d-- > 0;) {
+    strides[d] = stride;
+    stride *= dims[d];
+  }
+  return strides;
+}
+
 }  // namespace burin

@@ -62,4 +62,7 @@ std::int64_t common_factor(const Expr& a, const Expr& b);
 /// The product of all dimensions.
 Expr product(const Shape& shape);
 
+/// Elements from one index of each dimension to the next, in a dense tensor.
+Dims row_major_strides(const Dims& dims);
+
 }  // namespace burin

@@ -9,6 +9,7 @@
 
 #include "burin/error.h"
 #include "dataflow/dataflow.h"
+#include "graph/canonicalize.h"
 #include "host/fuse_post_ops.h"
 #include "host/graph_shapes.h"
 #include "host/kernel.h"

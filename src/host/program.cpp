@@ -8,20 +8,10 @@
 #include <set>
 
 #include "burin/error.h"
+#include "graph/canonicalize.h"
 #include "host/memory_plan.h"
 
 namespace burin::host {
-
-bool only_renames(OpKind op) {
-  switch (op) {
-    case OpKind::Reshape:
-    case OpKind::Squeeze:
-    case OpKind::Unsqueeze:
-    case OpKind::Flatten:
-    case OpKind::Identity: return true;
-    default: return false;
-  }
-}
 
 std::vector<ValueId> values_in_use(const Graph& graph) {
   std::set<ValueId> in_use(graph.inputs.begin(), graph.inputs.end());

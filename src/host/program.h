@@ -18,9 +18,6 @@ struct Step {
   std::vector<ValueId> outputs;
 };
 
-/// A movement that only gives dimensions another name (Reshape, Squeeze, ...): no step, its result lies where its input
-/// lies.
-bool only_renames(OpKind op);
 /// All values that the steps and the outputs of a graph need.
 std::vector<ValueId> values_in_use(const Graph& graph);
 

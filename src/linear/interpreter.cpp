@@ -27,6 +27,7 @@
 #include <fmt/ranges.h>
 
 #include "burin/error.h"
+#include "graph/shape_math.h"
 #include "linear/dependence.h"
 #include "linear/linear_ir.h"
 #include "linear/text.h"
@@ -321,18 +322,12 @@ class Interpreter {
     for (const Facts::Check& c : ir_.facts.checks()) check(c);
   }
 
-  static Dims dense_strides(const Dims& dims) {
-    Dims strides(dims.size(), 1);
-    for (std::size_t d = dims.size(); d-- > 1;) strides[d - 1] = strides[d] * dims[d];
-    return strides;
-  }
-
   void bind_names(const Port& port, const Tensor& tensor) {
     if (tensor.precision() != port.precision)
       fail("input '{}': expected {}, given {}", port.name, burin::to_string(port.precision), burin::to_string(tensor.precision()));
     if (tensor.dims().size() != port.shape.size())
       fail("input '{}': expected {} dimensions, given {}", port.name, port.shape.size(), tensor.dims().size());
-    const Dims strides = dense_strides(tensor.dims());
+    const Dims strides = row_major_strides(tensor.dims());
     for (std::size_t d = 0; d < port.shape.size(); ++d) {
       if (const auto s = port.shape[d].as_symbol()) symbols_.emplace(*s, tensor.dims()[d]);
       if (const auto s = port.strides[d].as_symbol()) symbols_.emplace(*s, strides[d]);
@@ -348,7 +343,7 @@ class Interpreter {
         fail("input '{}': dimension {} is {}; expected {} = {}", port.name, d, tensor.dims()[d], port.shape[d].to_string(), expected);
     }
     if (tensor.size() == 0) return;
-    const Dims strides = dense_strides(tensor.dims());
+    const Dims strides = row_major_strides(tensor.dims());
     for (std::size_t d = 0; d < port.strides.size(); ++d) {
       const std::int64_t stride = value_of(port.strides[d]);
       if (tensor.dims()[d] > 1 && stride != strides[d])

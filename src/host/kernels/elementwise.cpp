@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "graph/interpreter_ops.h"
+#include "graph/shape_math.h"
 #include "host/kernels/elementwise_rows.h"
 #include "host/kernels/parallel.h"
 #include "host/kernels/plain_kernel.h"
@@ -68,7 +69,7 @@ class Elementwise final : public PlainKernel {
     const Dims& dims = output_dims();
     for (std::size_t i = 0; i < N; ++i)
       strides_[i] = interpreter::broadcast_strides(is_bound(i) ? Dims{} : input_dims(i), dims);
-    strides_[N] = interpreter::row_major_strides(dims);
+    strides_[N] = row_major_strides(dims);
   }
 
   void compute(const KernelArguments& arguments) override {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "graph/interpreter_ops.h"
+#include "graph/shape_math.h"
 #include "host/kernels/parallel.h"
 #include "host/kernels/plain_kernel.h"
 #include "host/kernels/strided.h"
@@ -18,7 +19,6 @@ namespace {
 
 using interpreter::fail;
 using interpreter::product;
-using interpreter::row_major_strides;
 
 std::size_t axis_of(const Node& node, const Dims& dims) {
   return static_cast<std::size_t>(

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "graph/interpreter_ops.h"
+#include "graph/shape_math.h"
 #include "host/kernels/plain_kernel.h"
 #include "host/kernels/strided.h"
 
@@ -19,7 +20,6 @@ namespace {
 
 using interpreter::fail;
 using interpreter::product;
-using interpreter::row_major_strides;
 
 std::size_t axis_of(const Node& node, const Dims& dims, std::int64_t fallback = 0) {
   return static_cast<std::size_t>(

@@ -18,7 +18,7 @@ namespace burin::linear {
 namespace {
 
 bool same_space(const Loop& a, const Loop& b) {
-  return a.var == b.var && a.begin == b.begin && a.end == b.end && a.lanes == b.lanes && !a.parallel && !b.parallel &&
+  return same_range(a, b) && a.lanes == b.lanes && !a.parallel && !b.parallel &&
          !a.brgemm && !b.brgemm && !a.condition && !b.condition;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "burin/error.h"
+#include "graph/shape_math.h"
 #include "plugins/onnxruntime/api.h"
 #include "plugins/onnxruntime/executor.h"
 
@@ -20,17 +21,6 @@ std::size_t position_of(const std::string& name, const std::vector<std::string>&
   const auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end()) throw Error(fmt::format("the fused node has no '{}'", name));
   return static_cast<std::size_t>(found - names.begin());
-}
-
-/// Strides of a dense tensor of which the repeated dimensions are read once.
-Dims strides_of(const Dims& dims) {
-  Dims strides(dims.size());
-  std::int64_t stride = 1;
-  for (std::size_t d = dims.size(); d-- > 0;) {
-    strides[d] = stride;
-    stride *= dims[d];
-  }
-  return strides;
 }
 
 bool is_empty(const Dims& dims) { return std::find(dims.begin(), dims.end(), 0) != dims.end(); }
@@ -163,7 +153,7 @@ void FusedKernel::bind(Call& call) const {
 void FusedKernel::narrow(std::size_t i, Call& call) const {
   const Dims& dims = call.dims[i];
   Dims& shape = call.sources[i].shape;
-  call.sources[i].strides = strides_of(dims);
+  call.sources[i].strides = row_major_strides(dims);
   for (std::size_t d = 0; d < std::min(dims.size(), sources_[i].repeated.size()); ++d)
     if (sources_[i].repeated[d]) shape[d] = 1;
   call.zeros[i].clear();

@@ -23,11 +23,6 @@ struct NoPart {
 
 bool is_known_integer(const Value& value) { return value.elements && !is_float(value.precision); }
 
-bool only_renames(OpKind op) {
-  return op == OpKind::Reshape || op == OpKind::Squeeze || op == OpKind::Unsqueeze || op == OpKind::Flatten ||
-         op == OpKind::Identity;
-}
-
 /// What a value of the graph is, but for its dimensions.
 ValueId root(const Graph& graph, ValueId id) {
   for (const Node* node = producer(graph, id); node != nullptr && only_renames(node->op); node = producer(graph, id))

@@ -1,5 +1,6 @@
 // Programs over kernels that keep a record of what they are given: where tensors lie, and when.
 
+#include "graph/canonicalize.h"
 #include "host/program.h"
 
 #include <gtest/gtest.h>
