@@ -5,13 +5,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "burin/error.h"
+#include "support/aligned_memory.h"
 #include "support/half.h"
 
 namespace burin {
@@ -52,14 +52,10 @@ const PrecisionInfo& describe(Precision precision) {
   return kPrecisions[index];
 }
 
-constexpr std::size_t kAlignment = 64;
-
 std::shared_ptr<std::byte> allocate(std::size_t bytes) {
-  void* memory =
-      ::operator new (std::max<std::size_t>(bytes, 1), std::align_val_t{kAlignment}, std::nothrow);
-  if (memory == nullptr) throw Error(fmt::format("no memory for a tensor of {} bytes", bytes));
-  return {static_cast<std::byte*>(memory),
-          [](std::byte* p) { ::operator delete (p, std::align_val_t{kAlignment}); }};
+  AlignedMemory memory = allocate_aligned(bytes);
+  if (!memory) throw Error(fmt::format("no memory for a tensor of {} bytes", bytes));
+  return memory;
 }
 
 std::int64_t checked_size(Precision precision, const Dims& dims) {

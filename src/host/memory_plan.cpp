@@ -4,12 +4,10 @@
 #include <limits>
 #include <numeric>
 
+#include "support/aligned_memory.h"
+
 namespace burin::host {
 namespace {
-
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment;
-}
 
 bool live_together(const MemoryRequest& a, const MemoryRequest& b) {
   return a.first <= b.last && b.first <= a.last;
@@ -27,7 +25,7 @@ MemoryPlan plan_memory(const std::vector<MemoryRequest>& requests) {
   plan.offsets.resize(requests.size());
   std::vector<std::size_t> placed;  // in order of their offsets
   for (const std::size_t r : by_size) {
-    const std::size_t need = aligned(requests[r].bytes);
+    const std::size_t need = aligned_size(requests[r].bytes);
     std::size_t end = 0;  // of what is taken, so far
     std::size_t best = 0, best_gap = std::numeric_limits<std::size_t>::max();
     for (const std::size_t p : placed) {
@@ -37,7 +35,7 @@ MemoryPlan plan_memory(const std::vector<MemoryRequest>& requests) {
         best = end;
         best_gap = begin - end;
       }
-      end = std::max(end, begin + aligned(requests[p].bytes));
+      end = std::max(end, begin + aligned_size(requests[p].bytes));
     }
     plan.offsets[r] = best_gap == std::numeric_limits<std::size_t>::max() ? end : best;
     plan.bytes = std::max(plan.bytes, plan.offsets[r] + need);

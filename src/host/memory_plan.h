@@ -16,8 +16,6 @@ struct MemoryPlan {
   std::size_t bytes = 0;             ///< of the arena
 };
 
-inline constexpr std::size_t kMemoryAlignment = 64;
-
 /// Places requests in one arena so that no two overlap that are needed at the same step: the largest first, each in
 /// the smallest gap that fits (greedy by size; Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
 /// Inference", 2020).

@@ -7,6 +7,7 @@
 
 #include "burin/error.h"
 #include "host/onednn_impl.h"
+#include "support/aligned_memory.h"
 
 namespace burin::host {
 
@@ -62,12 +63,6 @@ onednn::PackedPtr OneDnn::Impl::pack(const Tensor& tensor, const onednn::Desc& f
 
 namespace onednn {
 namespace {
-
-constexpr std::size_t kAlignment = 64;
-
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-}
 
 Dims dense_strides(const Dims& dims) {
   Dims strides(dims.size());
@@ -150,7 +145,7 @@ void Plan::clear() {
 
 Place Plan::reserve(const Desc& desc) {
   const Place place{Place::Kind::scratch, reserved_};
-  reserved_ += aligned(desc.get_size());
+  reserved_ += aligned_size(desc.get_size());
   return place;
 }
 

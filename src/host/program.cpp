@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <set>
 
@@ -26,7 +25,7 @@ std::vector<ValueId> values_in_use(const Graph& graph) {
 }
 
 Program::Program(const Graph& graph, GraphShapes& shapes, std::vector<Step> steps)
-    : graph_(graph), shapes_(shapes), steps_(std::move(steps)), arena_(nullptr, std::free) {
+    : graph_(graph), shapes_(shapes), steps_(std::move(steps)) {
   find_roots();
   find_last_uses();
 }
@@ -152,7 +151,7 @@ void Program::place_buffers() {
   if (plan.bytes > arena_capacity_) {
     arena_.reset();
     arena_capacity_ = 0;
-    arena_.reset(static_cast<std::byte*>(std::aligned_alloc(kMemoryAlignment, plan.bytes)));
+    arena_ = allocate_aligned(plan.bytes);
     if (!arena_) throw Error(fmt::format("{}: {} bytes for intermediate tensors cannot be allocated", graph_.name, plan.bytes));
     arena_capacity_ = plan.bytes;
   }

@@ -8,6 +8,7 @@
 #include "burin/graph.h"
 #include "host/graph_shapes.h"
 #include "host/kernel.h"
+#include "support/aligned_memory.h"
 
 namespace burin::host {
 
@@ -75,7 +76,7 @@ class Program {
   std::vector<std::byte*> pointers_;     ///< by root
   std::vector<const void*> step_inputs_;
   std::vector<void*> step_outputs_;
-  std::unique_ptr<std::byte, void (*)(void*)> arena_;
+  AlignedMemory arena_;
   std::size_t arena_capacity_ = 0, arena_bytes_ = 0;
   std::uint64_t bindings_ = 0;
 };

@@ -1,18 +1,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <new>
 
 #include "burin/compile.h"
 #include "burin/error.h"
 #include "runtime/kernel.h"
+#include "support/aligned_memory.h"
 #include "support/checked.h"
 
 namespace burin {
 namespace {
 
-constexpr std::size_t kScratchAlignment = 64;
 /// Workers take turns in chunks of neighbouring items. Items differ (the last block of rows is shorter, the first rows
 /// of a causal mask are cheaper), mostly along the outermost axis, so that one chunk for each worker would be uneven.
 constexpr std::int64_t kChunksPerWorker = 4;
@@ -21,22 +19,7 @@ struct Range {
   std::int64_t begin = 0, end = 0;
 };
 
-struct AlignedFree {
-  void operator()(std::byte* p) const { std::free(p); }
-};
-using AlignedBytes = std::unique_ptr<std::byte, AlignedFree>;
-
 bool same(const TensorDesc& a, const TensorDesc& b) { return a.shape == b.shape && a.strides == b.strides; }
-
-std::size_t whole_lines(std::int64_t bytes) {
-  return (static_cast<std::size_t>(bytes) + kScratchAlignment - 1) / kScratchAlignment * kScratchAlignment;
-}
-
-AlignedBytes allocate_aligned(std::size_t bytes) {
-  void* p = std::aligned_alloc(kScratchAlignment, bytes);
-  if (p == nullptr) throw Error(fmt::format("scratch of {} bytes cannot be allocated", bytes));
-  return AlignedBytes(static_cast<std::byte*>(p));
-}
 
 }  // namespace
 
@@ -55,7 +38,7 @@ struct Invocation::State {
   std::vector<Dims> output_shapes;
   std::vector<bool> input_is_empty, output_is_empty;
   std::vector<void*> pointers;
-  AlignedBytes scratch;
+  AlignedMemory scratch;
   std::size_t scratch_capacity = 0;
   std::span<std::byte> lent_scratch;  ///< the caller's; if any, instead of `scratch`
   std::size_t call_bytes = 0;     ///< of the scratch that the workers share: it comes first
@@ -106,8 +89,8 @@ void Invocation::State::size_outputs() {
 }
 
 void Invocation::State::size_scratch() {
-  call_bytes = whole_lines(registers[chosen->call_bytes_slot]);
-  worker_stride = whole_lines(registers[chosen->worker_bytes_slot]);
+  call_bytes = aligned_size(static_cast<std::size_t>(registers[chosen->call_bytes_slot]));
+  worker_stride = aligned_size(static_cast<std::size_t>(registers[chosen->worker_bytes_slot]));
   const std::int64_t all_workers =
       checked_mul(static_cast<std::int64_t>(worker_stride), static_cast<std::int64_t>(workers), kernel->name);
   static_cast<void>(checked_add(all_workers, static_cast<std::int64_t>(call_bytes), kernel->name));
@@ -115,6 +98,7 @@ void Invocation::State::size_scratch() {
   scratch.reset();
   scratch_capacity = 0;
   scratch = allocate_aligned(need());
+  if (!scratch) throw Error(fmt::format("{}: {} bytes of scratch cannot be allocated", kernel->name, need()));
   scratch_capacity = need();
 }
 
@@ -210,8 +194,8 @@ const std::vector<Dims>& Invocation::output_shapes() const { return state_->outp
 std::size_t Invocation::scratch_bytes() const { return state_->need(); }
 
 void Invocation::set_scratch(std::span<std::byte> memory) {
-  if (reinterpret_cast<std::uintptr_t>(memory.data()) % kScratchAlignment != 0)
-    throw Error(fmt::format("{}: scratch that is not aligned to {} bytes", state_->kernel->name, kScratchAlignment));
+  if (reinterpret_cast<std::uintptr_t>(memory.data()) % kMemoryAlignment != 0)
+    throw Error(fmt::format("{}: scratch that is not aligned to {} bytes", state_->kernel->name, kMemoryAlignment));
   state_->lent_scratch = memory;
 }
 

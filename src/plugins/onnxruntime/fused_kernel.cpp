@@ -10,11 +10,12 @@
 #include "graph/shape_math.h"
 #include "plugins/onnxruntime/api.h"
 #include "plugins/onnxruntime/executor.h"
+#include "support/aligned_memory.h"
 
 namespace burin::ort {
 namespace {
 
-alignas(Scratch::kAlignment) std::byte no_scratch[1];
+alignas(kMemoryAlignment) std::byte no_scratch[1];
 constexpr std::size_t kLargestElementBytes = 8;
 
 std::size_t position_of(const std::string& name, const std::vector<std::string>& names) {

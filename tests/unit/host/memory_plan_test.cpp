@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "support/aligned_memory.h"
 #include "tests/support/random.h"
 
 namespace burin::host {
