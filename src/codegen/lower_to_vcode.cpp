@@ -863,6 +863,7 @@ class PhaseEmitter {
 
   /// One instruction for each line of the cache.
   void emit_prefetch(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
+    if (s.expression->once && row > 0) return;
     if (s.mode == AccessMode::across) return prefetch_across(s, t, row, vector);
     if (vector * target_.vector_bytes % kCacheLine != 0) return;
     Instruction i = element_access(s, t, row, vector, VOp::prefetch, VOp::prefetch, VOp::prefetch);

@@ -25,14 +25,6 @@ bool meet(const std::set<T>& a, const std::set<T>& b) {
   return std::any_of(a.begin(), a.end(), [&](const T& x) { return b.count(x) != 0; });
 }
 
-/// The expression, and where it is the least (or the largest) of several, each of them.
-std::vector<Expr> operands(const Expr& e, Expr::Function function) {
-  std::vector<Expr> out = {e};
-  if (const Expr::Node::Atom* atom = Expr::Node::lone_function(e, function))
-    for (const Expr& argument : atom->arguments) std::ranges::move(operands(argument, function), std::back_inserter(out));
-  return out;
-}
-
 void visit_blocks(Block& block, Path& path, const std::function<void(Block&, const Path&)>& f) {
   f(block, path);
   for (Item& item : block) {
@@ -149,11 +141,18 @@ bool uses_loop_variable(const Expr& e) {
   return false;
 }
 
+std::vector<Expr> operands_of(const Expr& e, Expr::Function function) {
+  std::vector<Expr> out = {e};
+  if (const Expr::Node::Atom* atom = Expr::Node::lone_function(e, function))
+    for (const Expr& argument : atom->arguments) std::ranges::move(operands_of(argument, function), std::back_inserter(out));
+  return out;
+}
+
 Expr extent_bound(const Loop& loop) {
   const Expr exact = loop.end - loop.begin;
   if (!uses_loop_variable(exact)) return exact;
-  for (const Expr& begin : operands(loop.begin, Expr::Function::max))
-    for (const Expr& end : operands(loop.end, Expr::Function::min))
+  for (const Expr& begin : operands_of(loop.begin, Expr::Function::max))
+    for (const Expr& end : operands_of(loop.end, Expr::Function::min))
       if (!uses_loop_variable(end - begin)) return end - begin;
   throw Error(fmt::format("loop {}: no bound for the extent {}", loop.var, exact.to_string()));
 }

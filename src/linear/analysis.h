@@ -50,6 +50,9 @@ struct Path {
 /// Calls f(block, path) for every block, outer before inner. The block may be changed by f (not its parents).
 void for_each_block(Block& root, const std::function<void(Block&, const Path&)>& f);
 
+/// The expression, and where it is the least (or the largest) of several, each of them.
+std::vector<Expr> operands_of(const Expr& e, Expr::Function function);
+
 /// The loop's number of elements, as an expression free of loop variables that is at least as large: where the end is
 /// min(begin + c, e), c; where the begin is max(0, b), the end. Throws burin::Error where none is found.
 Expr extent_bound(const Loop& loop);

@@ -76,6 +76,7 @@ struct Expression {
                                    ///< of integer, integer_i32: the value
   bool past_caches = false;        ///< of store: its whole vectors need not be found in a cache later
   bool second_level = false;       ///< of prefetch: into the second-level cache, not the nearest
+  bool once = false;               ///< of prefetch: not for each row of a tile, but for the first
   std::vector<std::string> over;   ///< of fill: loop variables (of enclosing or following sibling loops) that its
                                    ///< tile spans
 };

@@ -44,6 +44,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});
   p.add({"prefetch_keys", "keys and values are asked for some keys ahead, where queries are few",
          [schedule](LinearIR& ir) { return prefetch_keys(ir, schedule); }, false});
+  p.add({"prefetch_panels", "the next panel of a constant matrix is brought while this one is used",
+         [schedule](LinearIR& ir) { return prefetch_panels(ir, schedule); }, false});
   p.add({"stream_outputs", "large outputs are written past the caches, where the schedule says so",
          [schedule](LinearIR& ir) { return stream_outputs(ir, schedule); }, false});
   p.add({"allocate_scratch", "buffers to offsets, coloured by live range", allocate_scratch, true});

@@ -19,7 +19,8 @@
 //             %n = integer S - _k
 //             %e = elu %x, alpha=0.5
 //             loop _all in 0..2 while %m <= -0.5 {        // a condition; its loop has one version of step 1
-//             prefetch %q[in0.s0*_b + in0.s1*_q + 64]       // into the nearest cache; "second level" behind it: into that
+//             prefetch %q[in0.s0*_b + in0.s1*_q + 64]       // into the nearest cache; "second level" behind it: into that;
+//                                                         // "once" behind it: for the first row of a tile only
 //             store %out[S*_b + _q], %m past caches       // of outputs; usually nothing stands behind the value
 //     ...
 //
@@ -164,6 +165,7 @@ class Printer {
     if (has_parameter(e.op) || (e.op != Op::fill && e.imm != 0)) text += ", alpha=" + number(e.imm);
     if (e.past_caches) text += " past caches";
     if (e.second_level) text += " second level";
+    if (e.once) text += " once";
     if (!e.over.empty()) text += fmt::format(" over({})", fmt::join(e.over, ", "));
     return text;
   }
@@ -775,6 +777,7 @@ class Parser {
     e.index = index();
     e.second_level = accept_word("second");
     if (e.second_level) keyword("level");
+    e.once = accept_word("once");
     return e;
   }
 

@@ -251,6 +251,7 @@ class Verifier {
     if (!e.over.empty() && e.op != Op::fill) fail("only a fill has `over`");
     if (e.past_caches && (e.op != Op::store || ir_.memory[e.memory].kind != Memory::Kind::output))
       fail("only a store of an output goes past the caches");
+    if (e.once && e.op != Op::prefetch) fail("only a prefetch is made once for a tile");
     if (e.second_level && e.op != Op::prefetch) fail("only a prefetch brings to the second level");
     if (op.kind == OpClass::update && e.out != e.in[0])
       fail("{} writes {} but reads {}: they must be one variable", op.text, value(e.out), value(e.in[0]));

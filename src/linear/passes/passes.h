@@ -33,6 +33,7 @@ bool prefetch_ahead(LinearIR& ir, const Schedule& schedule);
 bool expand_versions(LinearIR& ir, const Schedule& schedule);
 bool prefetch_across(LinearIR& ir);
 bool prefetch_keys(LinearIR& ir, const Schedule& schedule);
+bool prefetch_panels(LinearIR& ir, const Schedule& schedule);
 bool stream_outputs(LinearIR& ir, const Schedule& schedule);
 bool allocate_scratch(LinearIR& ir);
 

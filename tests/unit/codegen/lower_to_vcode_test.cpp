@@ -51,6 +51,10 @@ TEST(LowerToVcode, PrefetchesALineOfEachRow) {
   EXPECT_EQ(prefetches("loop _i in 0..S { step 4 { prefetch %x[S*_i] second level } step 1 { prefetch %x[S*_i] } }"), std::pair(1, 4));
 }
 
+TEST(LowerToVcode, PrefetchesOnceForATile) {
+  EXPECT_EQ(prefetches("loop _i in 0..S { step 4 { prefetch %x[S*_i] once } step 1 { prefetch %x[S*_i] } }"), std::pair(2, 0));
+}
+
 TEST(LowerToVcode, PrefetchesALineForEachLaneAcrossMemory) {
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 8 { prefetch %x[S*_q + _k] } }"), std::pair(16, 0));
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "no square tile";

@@ -71,6 +71,7 @@ Schedule schedule_of(const FileCase& c) {
   s.elements_ahead = std::stoll(option(c, "elements_ahead", "0"));
   s.rows_ahead = std::stoll(option(c, "rows_ahead", "0"));
   s.keys_ahead = std::stoll(option(c, "keys_ahead", "0"));
+  s.prefetched_panel = std::stoll(option(c, "prefetched_panel", "0"));
   s.near_operand = std::stoll(option(c, "near_operand", "0"));
   s.fetched_item = std::stoll(option(c, "fetched_item", "0"));
   s.fold_by_rows = c.options.contains("fold_by_rows");

@@ -143,7 +143,7 @@ TEST(LinearText, RoundsDefinitionsAndAlternatives) {
 
 TEST(LinearText, Caches) {
   expect_same("linear @a lanes=4 symbols(S) {\n  output %o: f32[S] strides[1]\n  loop _i in 0..S {\n    %x = fill 1\n"
-              "    prefetch %o[_i]\n    prefetch %o[_i + 16] second level\n    store %o[_i], %x past caches\n  }\n}\n");
+              "    prefetch %o[_i]\n    prefetch %o[_i + 16] second level\n    prefetch %o[_i + 32] second level once\n    store %o[_i], %x past caches\n  }\n}\n");
 }
 
 TEST(LinearText, WhiteSpaceAndComments) {

@@ -173,6 +173,7 @@ TEST(LinearVerifier, FormsOfExpressions) {
   expression("store %x[0], %a", "%x is read only");
   expression("store %T[_i], %a past caches", "only a store of an output goes past the caches");
   expression("store %c[0], %a", "%c is read only");
+  reject_changed([](LinearIR& ir) { first(ir, Op::add).once = true; }, "only a prefetch is made once for a tile");
   reject_changed([](LinearIR& ir) { first(ir, Op::add).second_level = true; }, "only a prefetch brings to the second level");
   expression("%b = load %x[_j]", "in loop _i, in '%b = load %x[_j]': the index names _j, which is neither a symbol nor");
   expression("%b = integer M", "the index names M");
