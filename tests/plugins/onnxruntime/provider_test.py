@@ -1,6 +1,7 @@
 """The execution provider in ONNX Runtime's Python package, against ONNX Runtime's own kernels.
 
-BURIN_PLUGIN: the path of libburin_onnxruntime.so. BURIN_MODELS: a folder with models.json, whose models are run, too.
+BURIN_PLUGIN: the path of libburin_onnxruntime.so. BURIN_MODELS: a folder with models.json, whose models are run, too;
+BURIN_SESSIONS: how many sessions of each of them are made and released, a multiple of 4 (by default 4).
 """
 import gc, json, os, pathlib, re, subprocess, sys, threading
 
@@ -168,40 +169,49 @@ def test_body_of_loop(devices, tmp_path):
     expect_same(session(model).run(None, qkv(2, 9, 5)), with_burin.run(None, qkv(2, 9, 5)))
 
 
-def test_eight_threads_on_one_session(devices):
-    with_burin, alone = session(small_models.causal(), devices), session(small_models.causal())
+def run_in_eight_threads(work):
+    """work(number of the thread), in eight at once."""
     failures = []
 
-    def work(seed):
-        try:
-            for i in range(40):
-                length = 1 + (seed * 37 + i * 11) % 90
-                feeds = qkv(1 + i % 3, length, length, seed)
-                expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+    def guarded(number):
+        try: work(number)
         except BaseException as e: failures.append(e)
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(8)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()
     if failures: raise failures[0]
+
+
+def test_eight_threads_on_one_session(devices):
+    with_burin, alone = session(small_models.causal(), devices), session(small_models.causal())
+
+    def work(seed):
+        for i in range(40):
+            length = 1 + (seed * 37 + i * 11) % 90
+            feeds = qkv(1 + i % 3, length, length, seed)
+            expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+    run_in_eight_threads(work)
 
 
 def resident_bytes():
     return int(pathlib.Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
-def test_hundreds_of_sessions_leave_nothing(devices):
-    feeds = qkv(2, 64, 64)
-    model = small_models.causal()
-
-    def create_and_release(count):
-        for _ in range(count):
+def expect_no_growth(model, devices, feeds, count):
+    """Sessions that are made, run and released, `count` in four parts."""
+    def create_and_release():
+        for _ in range(count // 4):
             session(model, devices).run(None, feeds)
         gc.collect()
         return resident_bytes()
-    sizes = [create_and_release(50) for _ in range(4)]
+    sizes = [create_and_release() for _ in range(4)]
     # What leaks grows each time; what allocators keep for later comes and goes, up to 1.4 MiB as measured.
     growth = min(np.diff(sizes))
-    assert growth < 256 << 10, f'{growth} bytes more after fifty sessions'
+    assert growth < 256 << 10, f'{growth} bytes more after {count // 4} sessions: {sizes}'
+
+
+def test_hundreds_of_sessions_leave_nothing(devices):
+    expect_no_growth(small_models.causal(), devices, qkv(2, 64, 64), 200)
 
 
 def test_demo_model(devices, tmp_path):
@@ -261,15 +271,47 @@ def models():
     return list(benchmark_models.read_models(folder).values())
 
 
-@pytest.mark.parametrize('model', models(), ids=lambda model: model['name'])
-def test_model(devices, tmp_path, model):
-    file = pathlib.Path(os.environ['BURIN_MODELS']) / model['file']
-    with_burin, texts = claimed(file, devices, tmp_path)
-    attentions = sum(text.count('(sdpa') for text in texts)
-    assert attentions == model['attentions'], texts[0][-3000:]
-    alone = session(file)
-    shapes = model['bench_dims'] + [stored['dims'] for stored in model['stored_sets']]
+each_model = pytest.mark.parametrize('model', models(), ids=lambda model: model['name'])
+
+
+def file_of(model):
+    return pathlib.Path(os.environ['BURIN_MODELS']) / model['file']
+
+
+def model_feeds(model, shapes):
+    """Inputs of each shape."""
     for seed, dims in enumerate(shapes):
         random = np.random.default_rng(seed)
-        feeds = {spec['name']: benchmark_models.make_input(spec, dims, random) for spec in model['inputs']}
+        yield {spec['name']: benchmark_models.make_input(spec, dims, random) for spec in model['inputs']}
+
+
+def stored_shapes(model):
+    return [stored['dims'] for stored in model['stored_sets']]
+
+
+@each_model
+def test_model(devices, tmp_path, model):
+    with_burin, texts = claimed(file_of(model), devices, tmp_path)
+    attentions = sum(text.count('(sdpa') for text in texts)
+    assert attentions == model['attentions'], texts[0][-3000:]
+    alone = session(file_of(model))
+    for feeds in model_feeds(model, model['bench_dims'] + stored_shapes(model)):
         expect_same(alone.run(None, feeds), with_burin.run(None, feeds))
+
+
+@each_model
+def test_eight_threads_on_a_model(devices, model):
+    with_burin, alone = session(file_of(model), devices), session(file_of(model))
+    calls = [(feeds, alone.run(None, feeds)) for feeds in model_feeds(model, stored_shapes(model))]
+
+    def work(number):
+        for i in range(2 * len(calls)):
+            feeds, expected = calls[(number + i) % len(calls)]
+            expect_same(expected, with_burin.run(None, feeds))
+    run_in_eight_threads(work)
+
+
+@each_model
+def test_sessions_of_a_model_leave_nothing(devices, model):
+    feeds = next(model_feeds(model, stored_shapes(model)))
+    expect_no_growth(file_of(model), devices, feeds, int(os.environ.get('BURIN_SESSIONS', 4)))
