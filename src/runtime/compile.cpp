@@ -17,6 +17,7 @@
 #include "linear/passes/passes.h"
 #include "linear/scratch_checker.h"
 #include "runtime/kernel.h"
+#include "schedule/body_queries.h"
 
 namespace burin {
 namespace {
@@ -68,6 +69,7 @@ class Compiler {
   }
 
   std::shared_ptr<const runtime::Kernel> run() {
+    kernel_->flush_denormals = multiplies_or_normalizes();
     report_timings(dataflow_pipeline().run(body_, pass_options_));
     const AxisMap axes = analyze_axes(body_);
     ScheduleOptions overrides;
@@ -94,6 +96,14 @@ class Compiler {
   }
 
  private:
+  /// Probabilities, and what they are multiplied with, may be denormal in numbers; nobody tells them from 0.
+  bool multiplies_or_normalizes() const {
+    return std::ranges::any_of(body_.order(), [&](NodeId id) {
+      const OpKind op = body_.node(id).op;
+      return is_product(op) || op == OpKind::Softmax;
+    });
+  }
+
   /// BURIN_VERBOSE: one line a pass, to the error stream.
   void report_timings(const std::vector<PassTiming>& timings) const {
     static const bool verbose = std::getenv("BURIN_VERBOSE") != nullptr;

@@ -4,6 +4,7 @@
 
 #include "burin/compile.h"
 #include "burin/error.h"
+#include "runtime/flush_denormals.h"
 #include "runtime/kernel.h"
 #include "support/aligned_memory.h"
 #include "support/checked.h"
@@ -150,6 +151,7 @@ void Invocation::State::run_range(const Kernel::Phase& phase, Range items, int w
   arguments.pointers = pointers.data();
   arguments.call_scratch = memory;
   arguments.worker_scratch = memory + call_bytes + static_cast<std::size_t>(worker) * worker_stride;
+  const runtime::FlushDenormals flush(kernel->flush_denormals);
   const std::int64_t chunks = active == 1 ? 1 : std::min<std::int64_t>(work, std::int64_t{active} * kChunksPerWorker);
   // Where chunk c begins; the products stay far below overflow: work is bounded by the tensors' sizes.
   const auto first = [&](std::int64_t c) { return items.begin + work / chunks * c + std::min(c, work % chunks); };

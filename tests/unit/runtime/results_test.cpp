@@ -1,5 +1,7 @@
 // What compiled kernels compute, whatever the shapes, the number of workers and the threads.
 
+#include <xmmintrin.h>
+
 #include <atomic>
 
 #include "tests/support/random.h"
@@ -41,6 +43,22 @@ TEST_P(Forms, SameBitsForAnyNumberOfWorkers) {
   const Tensor one = run(compiled_, inputs)[0];
   for (const int workers : {2, 3, 7})
     EXPECT_TRUE(same_bits(one, run(compiled_, inputs, workers)[0])) << workers;
+}
+
+TEST(Results, DenormalProbabilitiesAreZero) {
+  // Numbers that some processors take very long for.
+  const Graph graph = parse_graph("graph @softmax(%x: f32[M,2]) { %p = softmax %x, axis=1  return %p }");
+  Tensor x = Tensor::zeros(Precision::f32, {1, 2});
+  x.mutable_as<float>()[1] = -90;
+  const unsigned mode = _mm_getcsr();
+  for (const char* isa : {"avx2", ""}) {
+    CompileOptions options;
+    options.isa = isa;
+    const Tensor p = run(compile(graph, options), {x})[0];
+    EXPECT_EQ(p.at(0), 1) << isa;
+    EXPECT_EQ(p.at(1), 0) << isa;
+    EXPECT_EQ(_mm_getcsr() & _MM_FLUSH_ZERO_MASK, mode & _MM_FLUSH_ZERO_MASK) << isa;
+  }
 }
 
 TEST_P(Forms, EmptyBatchAndEmptyQueries) {
