@@ -82,6 +82,7 @@ class Compiler {
     if (few_queries == Expr(1)) schedule = schedule_few_queries(body_, axes, target_, schedule);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
+    kernel_->even_items = schedule.even_items;
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     declare_ports(ir);
     run_passes(ir, schedule);

@@ -42,6 +42,7 @@ struct Kernel {
   };
 
   std::string name;
+  bool even_items = false;       ///< all take the same time
   bool flush_denormals = false;  ///< results of its operations that are denormal are 0
   Tape tape{{}};                 ///< its last symbol is the number of workers
   ShapeBinding binding{"", {}};  ///< has the tape's other symbols

@@ -255,6 +255,7 @@ class Scheduler {
       schedule_.row_block = kRowBlock;
       schedule_.row_group = kRowGroup;
     }
+    schedule_.even_items = true;
     schedule_.prefetched_panel = target_.l2_bytes / kCacheOfPanel / static_cast<std::int64_t>(sizeof(float));
   }
 
@@ -539,6 +540,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (brgemm_executor) out.emplace_back("products", "executor");
   if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());
   if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
+  if (even_items) out.emplace_back("even_items", "yes");
   if (prefetched_panel > 0) out.emplace_back("prefetched_panel", fmt::format("{}", prefetched_panel));
   if (rows_ahead > 0) out.emplace_back("rows_ahead", fmt::format("{}", rows_ahead));
   if (elements_ahead > 0) out.emplace_back("elements_ahead", fmt::format("{}", elements_ahead));

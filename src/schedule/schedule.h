@@ -57,6 +57,7 @@ struct Schedule {
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
+  bool even_items = false;          ///< items of work take the same time
   std::int64_t prefetched_panel = 0;  ///< elements of the largest panel of a weight while which is used the next one is brought
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
   std::int64_t elements_ahead = 0;  ///< by which loops along rows do, into the second-level cache

@@ -172,7 +172,7 @@ FAULTS = [
     ("few queries: rows asked for ahead are gone over again", "src/linear/passes/prefetch_keys.cpp",
      "near.end = min(near.end, near.begin + select(is_far, 0, kAllRows));",
      "", "linear|fuzz"),
-    ("the same panel of a weight is brought again", "src/linear/passes/prefetch_panels.cpp",
+    ("the next panel of a weight is not brought", "src/linear/passes/prefetch_panels.cpp",
      "*start.coefficient(r.panels->var) * r.width() : Expr(0);", "Expr(0) : Expr(0);", "linear"),
     ("few queries: heads side by side read the same query", "src/linear/passes/jam_groups.cpp",
      "copy.index = e.index.substitute({{head, first + j}});",
