@@ -7,7 +7,8 @@ FOLDER/models.json lists the models, as for models.py. The engines run call by c
 and number of threads, which is pinned to as many cores; threads do not spin. Times are milliseconds, best / median; a
 ratio above 1 means that ONNX Runtime with Burin is faster (best by best). `weights` is the share of ONNX Runtime's own
 time that is products with constant weights: what is left bounds what fusion can gain.
-Text models are also run over sequences of many lengths (normal, mean 31), each length once in each engine in turn.
+Text models are also run over sequences of many lengths (normal, mean 31), each length once in each engine in turn; their
+share of weights is that of the mean length.
 --clock cpu times what the process computes instead of what passes: for one thread, on a machine that others use.
 --claims prints what was claimed instead, --overhead what a claimed node costs beside its kernel.
 """
@@ -128,6 +129,10 @@ def weights_share(file, threads, feeds):
     return sum(us for op, inputs, us in nodes if op in PRODUCTS and inputs <= PRODUCTS[op]) / sum(us for *_, us in nodes)
 
 
+def weights_cell(engines, file, threads, feeds):
+    return {'weights': weights_share(file, threads, feeds)} if 'onnxruntime' in engines else {}
+
+
 def lengths_of(count):
     """Sequence lengths, the same in each run."""
     random = np.random.default_rng(0)
@@ -164,12 +169,12 @@ def measure(a, model, threads):
     for dims in model['bench_dims']:
         feeds = feeds_of(model, dims)
         times = time_in_turn(warm_up(engines, feeds, notes), a.seconds, clock)
-        weights = {'weights': weights_share(file, threads, feeds)} if 'onnxruntime' in times else {}
-        print(json.dumps({'dims': dims, **weights, 'notes': notes,
+        print(json.dumps({'dims': dims, **weights_cell(engines, file, threads, feeds), 'notes': notes,
                           'times': {name: [min(t) * 1e3, statistics.median(t) * 1e3] for name, t in times.items()}}), flush=True)
     if a.sequences and is_text_model(model):
         totals = time_lengths(engines, model, lengths_of(a.sequences), clock, notes)
-        print(json.dumps({'dims': {'sequences': a.sequences}, 'notes': notes,
+        feeds = feeds_of(model, {**model['bench_dims'][0], 'seq': MEAN_LENGTH})
+        print(json.dumps({'dims': {'sequences': a.sequences}, **weights_cell(engines, file, threads, feeds), 'notes': notes,
                           'times': {name: [t * 1e3 / a.sequences] * 2 for name, t in totals.items()}}), flush=True)
 
 
