@@ -18,7 +18,8 @@
 //                                                           sum }
 //                                                         %m = div %sum, %n
 //                                                         store %m.late[_d - _d.b], %m } }
-//                                                     loop _d.b: stores of the last one
+//                                                     loop _d.b: stores of the last one; what it asks for early is
+//                                                       the next item's first panel
 //                                                     loop _d.b: what is no whole panel, as before
 //
 // It goes along with the time that fills the buffer it reads, element by element in front of it: one buffer is enough.
@@ -46,7 +47,9 @@ std::ptrdiff_t operations(const Loop& loop) {
 
 class DelayStores {
  public:
-  DelayStores(LinearIR& ir, Loop& group) : ir_(ir), group_(group) {}
+  /// `items`: the parallel loops of a phase. The last one is over the panels of a group.
+  DelayStores(LinearIR& ir, const Schedule& schedule, const std::vector<Loop*>& items)
+      : ir_(ir), schedule_(schedule), items_(items), group_(*items[items.size() - 2]) {}
 
   bool run() {
     if (!find_panel() || !find_last() || !find_company()) return false;
@@ -176,9 +179,31 @@ class DelayStores {
     std::map<ValueId, ValueId> late;
     Block body = load_kept(late);
     Loop loop = last_->clone();
-    loop.body() = stores_of(late, {});
+    loop.body() = prefetches_of_next_item();
+    std::ranges::move(stores_of(late, {}), std::back_inserter(loop.body()));
     body.emplace_back(std::move(loop));
     return body;
+  }
+
+  /// What the last loop asks for, of the first panel of the item behind this one, where that is another row of panels.
+  Block prefetches_of_next_item() const {
+    const Expr columns = group_.end - group_.begin, panel = (last_->end - last_->begin) * width_;
+    const Expr is_last = less_equal(columns, schedule_.lane_group) * less_equal(panel, schedule_.fetched_item);
+    std::map<std::string, Expr> next = {{lanes_->var, Expr::symbol(lanes_->var) - is_last * (Expr::symbol(blocks_->var) + width_)}};
+    Expr step = is_last;
+    for (std::size_t i = items_.size() - 2; i-- > 0;) {
+      const Loop& outer = *items_[i];
+      const Expr stands_still = i > 0 ? equal(outer.end, 1) : Expr(0);
+      next[outer.var] = Expr::symbol(outer.var) + step * (1 - stands_still);
+      step *= stands_still;
+    }
+    Block out;
+    for (const Item& item : last_->body())
+      if (item.expression.op == Op::prefetch && item.expression.second_level) {
+        out.push_back(item.clone());
+        out.back().expression.index = item.expression.index.substitute(next);
+      }
+    return out;
   }
 
   Block all_but_last() const {
@@ -210,8 +235,8 @@ class DelayStores {
     return e;
   }
 
-  /// The last loop's body, of another panel; without what it asks the second-level cache for, the panel behind its own: other
-  /// times ask for that.
+  /// The last loop's body, of another panel; without what it asks the second-level cache for, the panel behind: the time that it
+  /// goes along with asks for that.
   Block stores_of(const std::map<ValueId, ValueId>& late, const std::map<std::string, Expr>& elsewhere) const {
     Block out;
     for (const Item& item : last_->body()) {
@@ -226,6 +251,8 @@ class DelayStores {
   }
 
   LinearIR& ir_;
+  const Schedule& schedule_;
+  const std::vector<Loop*>& items_;
   Loop& group_;
   Loop* blocks_ = nullptr;   ///< over the group's panels
   Loop* lanes_ = nullptr;
@@ -243,7 +270,7 @@ bool delay_stores(LinearIR& ir, const Schedule& schedule) {
   bool changed = false;
   for (Item& phase : ir.phases) {
     const std::vector<Loop*> nest = parallel_nest(*phase.loop);
-    if (nest.size() > 1) changed |= DelayStores(ir, *nest[nest.size() - 2]).run();
+    if (nest.size() > 1) changed |= DelayStores(ir, schedule, nest).run();
   }
   return changed;
 }
