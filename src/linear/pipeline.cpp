@@ -29,6 +29,7 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
   p.add({"recompute_values", "what is cheap is computed again rather than kept, where the schedule says so",
          [schedule](LinearIR& ir) { return recompute_values(ir, schedule); }, false});
+  p.add({"gather_factors", "known factors of a normalisation are one", gather_factors, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins",
          [schedule](LinearIR& ir) { return reuse_in_place(ir, schedule); }, false});
