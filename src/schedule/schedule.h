@@ -28,7 +28,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> few_queries;   ///< so many are still few; 0: no number is
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
   bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
-  bool delay_stores = false;                 ///< the same, where it goes over columns: see below; with `stream`
+  bool delay_stores = false;                 ///< with `stream`, where it goes over columns: see Schedule
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
 };
 
