@@ -29,8 +29,10 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
   p.add({"recompute_values", "what is cheap is computed again rather than kept, where the schedule says so",
          [schedule](LinearIR& ir) { return recompute_values(ir, schedule); }, false});
+  p.add({"gather_factors", "known factors of a normalisation are one", gather_factors, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
-  p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins", reuse_in_place, false});
+  p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins",
+         [schedule](LinearIR& ir) { return reuse_in_place(ir, schedule); }, false});
   p.add({"jam_groups", "heads of a group load their keys once, where queries are few",
          [schedule](LinearIR& ir) { return jam_groups(ir, schedule); }, false});
   p.add({"prefetch_rows", "later times over a row bring the next one",
@@ -39,6 +41,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return prefetch_next(ir, schedule); }, false});
   p.add({"prefetch_ahead", "what is in no cache is asked for before it is needed, where the schedule says so",
          [schedule](LinearIR& ir) { return prefetch_ahead(ir, schedule); }, false});
+  p.add({"delay_stores", "stores of a panel of columns go along with what is computed of the next, where the schedule says so",
+         [schedule](LinearIR& ir) { return delay_stores(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
   p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});

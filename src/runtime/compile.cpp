@@ -89,6 +89,7 @@ class Compiler {
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
     if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule.stream_when, overrides);
+    if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
@@ -137,6 +138,12 @@ class Compiler {
   void add_streaming(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     overrides.stream = true;
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "stream", "stream_outputs");
+  }
+
+  /// The same with stores of panels that go along with the next panel.
+  void add_delayed(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+    overrides.stream = overrides.delay_stores = true;
+    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "delayed", "delay_stores");
   }
 
   /// Rows in the lanes, for those shapes that the schedule names.

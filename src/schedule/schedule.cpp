@@ -38,6 +38,8 @@ constexpr std::int64_t kElementsAhead = 4096;
 /// Columns of which the nearest cache has the running values while their rows are read one after the other. (A mean of 512
 /// rows of 768 takes two thirds of the time of panels.)
 constexpr std::int64_t kColumns = 2048;
+/// Columns whose panels follow one another in an item of work: of all but one the stores go along with what is computed.
+constexpr std::int64_t kGroupOfPanels = 1024;
 /// Items of work that are enough to keep threads even.
 constexpr std::int64_t kEnoughItems = 16;
 /// The part of the second-level cache that an input may take of an item of work, so that the next one's fits, too.
@@ -307,14 +309,15 @@ class Scheduler {
       bytes += bytes_of(v);
       whole *= is_aligned(v);
     }
-    if (only_folds_columns()) whole *= less_equal(kEnoughItems, wide_panels());
+    if (only_folds_columns()) whole *= are_enough(kColumns);
     return select(less(target_.l3_bytes, bytes), whole, 0);
   }
 
-  Expr wide_panels() const {
-    Expr panels = ceil_div(schedule_.trips[schedule_.lane_axis], kColumns);
-    for (AxisId a : schedule_.parallel) panels *= schedule_.trips[a];
-    return panels;
+  /// Whether items of work with so many columns are.
+  Expr are_enough(std::int64_t columns) const {
+    Expr items = ceil_div(schedule_.trips[schedule_.lane_axis], columns);
+    for (AxisId a : schedule_.parallel) items *= schedule_.trips[a];
+    return less_equal(kEnoughItems, items);
   }
 
   /// Whether the lanes of an output begin at multiples of a vector.
@@ -366,6 +369,7 @@ class Scheduler {
       schedule_.recompute = true;
       schedule_.stream = options_.stream;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
+      if (goes_over_columns()) schedule_.delay_when = schedule_.stream_when * are_enough(kGroupOfPanels);
       schedule_.lane_steps = rows_in_lanes_ ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
     }
     schedule_.transposed_rows = {lanes, lanes / 2, 1};
@@ -377,6 +381,8 @@ class Scheduler {
       schedule_.elements_ahead = 0;  // the hardware sees that rows follow one another, and nothing else takes time
       schedule_.lane_steps = descending({kElementwiseVectors * lanes, lanes});
     }
+    schedule_.delay_stores = options_.delay_stores;
+    if (schedule_.delay_stores) schedule_.lane_group = kGroupOfPanels;
     if (!schedule_.parallel_inside.empty()) schedule_.lane_group = kBlocksInGroup * schedule_.lane_block;
     if (products_.size() >= 2) {
       schedule_.softmax_form = options_.softmax_form.value_or(SoftmaxForm::score_rows);
@@ -409,6 +415,12 @@ class Scheduler {
       return std::ranges::none_of(axes_.of(v), [&](AxisId a) { return reduced_.count(a) != 0; });
     };
     return products_.empty() && schedule_.lanes_outside && !rows_in_lanes_ && anchors_.size() == 1 && std::ranges::all_of(results_, is_left);
+  }
+
+  /// Several times over panels of columns, along one axis.
+  bool goes_over_columns() const {
+    return products_.empty() && schedule_.lanes_outside && !rows_in_lanes_ && !anchors_.empty() && reduced_.size() == 1 &&
+           !only_folds_columns() && schedule_.parallel_inside.empty();
   }
 
   /// Whether it is better to take the queries row by row than to fill lanes with them.
@@ -523,7 +535,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
       {"elementwise_rows", fmt::format("{}", fmt::join(elementwise_rows, ","))},
       {"softmax", std::string(to_string(softmax_form))}};
   if (lane_group > 0) {
-    out.emplace_back("parallel_inside", names(parallel_inside));
+    if (!parallel_inside.empty()) out.emplace_back("parallel_inside", names(parallel_inside));
     out.emplace_back("lane_group", fmt::format("{}", lane_group));
   }
   if (row_axis) {
@@ -546,8 +558,10 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (elements_ahead > 0) out.emplace_back("elements_ahead", fmt::format("{}", elements_ahead));
   if (fetched_item > 0) out.emplace_back("fetched_item", fmt::format("{}", fetched_item));
   if (fold_by_rows) out.emplace_back("fold_by_rows", "yes");
+  if (delay_stores) out.emplace_back("delay_stores", "yes");
   if (recompute) out.emplace_back("recompute", "yes");
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
+  if (!(delay_when == Expr(0))) out.emplace_back("delay_when", delay_when.to_string());
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
   if (!(few_queries_when == Expr(0))) out.emplace_back("few_queries_when", few_queries_when.to_string());

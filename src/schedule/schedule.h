@@ -28,6 +28,7 @@ struct ScheduleOptions {
   std::optional<std::int64_t> few_queries;   ///< so many are still few; 0: no number is
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
   bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
+  bool delay_stores = false;                 ///< with `stream`, where it goes over columns: see Schedule
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
 };
 
@@ -65,12 +66,14 @@ struct Schedule {
   std::int64_t near_operand = 0;    ///< bytes of an operand up to which they do so only where that costs nothing
   std::int64_t fetched_item = 0;    ///< elements of an input that an item of work reads at most if the next item's are asked for
   bool fold_by_rows = false;        ///< what is folded down columns is read row by row, running values lie in memory
+  bool delay_stores = false;        ///< of a panel of columns: they go along with what is computed of the next
   bool recompute = false;           ///< what is cheap is computed again where a later loop needs it, not kept
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
   Expr few_queries_when = 0;        ///< for which shapes the schedule of few queries is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
   bool stream = false;              ///< that they are, and inputs asked for ahead
+  Expr delay_when = 0;              ///< for which shapes stores of a panel had better go along with the next one, too
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never

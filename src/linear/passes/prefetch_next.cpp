@@ -1,17 +1,20 @@
 // An item of work that goes over its rows, or over its panel of columns, several times has it in a cache after the first
-// time, and computes meanwhile. Where nothing is in a cache before, the busiest of the later times asks the second-level
-// cache for what the next item reads:
+// time, and computes meanwhile. Where nothing is in a cache before, it asks the second-level cache for what the next item
+// reads. The machine drops some of that while it waits for much else, so that all times over a panel ask for all of it:
 //
 //     parallel _d.b in 0..D step 64 {           parallel _d.b in 0..D step 64 {
 //       lanes _d in _d.b.._d.b + 64 {             lanes _d in _d.b.._d.b + 64 {
 //         loop _s in 0..S {                         loop _s in 0..S {
-//           %x = load %a[D*_s + _d]                   %x = load %a[D*_s + _d]
-//           %sum = ... }                  ->          %sum = ... }
-//         loop _s in 0..S {                         loop _s in 0..S {
-//           ...                                       prefetch %a[D*_s + _d + 64] second level
+//           %x = load %a[D*_s + _d]                   prefetch %a[D*_s + _d + 64] second level
+//           %sum = ... }                  ->          %x = load %a[D*_s + _d]
+//         loop _s in 0..S {                           %sum = ... }
+//           ...                                     loop _s in 0..S {
+//                                                     prefetch %a[D*_s + _d + 64] second level
+//                                                     ...
 //
-// A short row, whose next one the nearest cache gets (prefetch_rows), and an item so long that the next one does not fit, ask
-// for themselves, which costs next to nothing. Behind the last item nothing is touched: it is only a hint.
+// Of a row it is the busiest of the later times. A short row, whose next one the nearest cache gets (prefetch_rows), and an
+// item so long that the next one does not fit, ask for themselves, which costs next to nothing. Behind the last item nothing
+// is touched: it is only a hint.
 
 #include <algorithm>
 #include <iterator>
@@ -69,32 +72,49 @@ class PrefetchNext {
   bool visit(Loop& item) {
     bool changed = false;
     for (Item& inside : item.body())
-      if (inside.is_loop() && inside.loop->lanes && !inside.loop->parallel)
-        changed |= bring(inside.loop->body(), *inside.loop, inside.loop->versions.front().step, 0);
-    return changed || bring(item.body(), item, 1, schedule_.prefetched_row);
+      if (inside.is_loop() && inside.loop->lanes && !inside.loop->parallel) changed |= bring_panel(*inside.loop);
+    return changed || bring_row(item);
   }
 
  private:
-  /// What the block of an item reads, where it is longer than `shortest`; the next item's is `distance` of the counter's
-  /// elements away.
-  bool bring(Block& block, const Loop& counter, std::int64_t distance, std::int64_t shortest) {
-    const std::vector<Nest> times = times_over(block);
+  /// All times over a panel ask for all of the next one: the machine drops what it is asked for while it waits for too much.
+  bool bring_panel(Loop& lanes) {
+    const std::vector<Nest> times = times_over(lanes.body());
     if (times.size() < 2) return false;
-    const Nest& first = times.front();
-    Block& busiest = (*std::max_element(std::next(times.begin()), times.end(), [](const Nest& a, const Nest& b) {
-                       return operations(a) < operations(b);
-                     })).back()->body();
-    const Expr read = elements(first) * distance;
-    const Expr long_enough = less(shortest, read), fits = less_equal(read, schedule_.fetched_item);
-    const Expr step = select(long_enough, select(fits, distance, 0), 0);
+    const std::int64_t width = lanes.versions.front().step;
+    const Expr step = select(less_equal(elements(times.front()) * width, schedule_.fetched_item), width, 0);
+    const Block prefetches = prefetches_of(times.front(), lanes, step);
+    for (const Nest& time : times) ask(time, prefetches);
+    return !prefetches.empty();
+  }
+
+  /// The busiest of the later times over a row asks for the next one.
+  bool bring_row(Loop& item) {
+    const std::vector<Nest> times = times_over(item.body());
+    if (times.size() < 2) return false;
+    const Expr read = elements(times.front());
+    const Expr step = select(less(schedule_.prefetched_row, read), select(less_equal(read, schedule_.fetched_item), 1, 0), 0);
     if (step == Expr(0)) return false;
+    const Block prefetches = prefetches_of(times.front(), item, step);
+    ask(*std::max_element(std::next(times.begin()), times.end(), [](const Nest& a, const Nest& b) { return operations(a) < operations(b); }),
+        prefetches);
+    return !prefetches.empty();
+  }
+
+  /// What the first time reads, some of the counter's elements later.
+  Block prefetches_of(const Nest& first, const Loop& counter, const Expr& step) const {
     const Expr next = Expr::symbol(counter.var) + step;
     Block prefetches;
     for (const Item& item : first.back()->body())
       if (!item.is_loop() && is_read_once(item.expression, counter, first))
         prefetches.emplace_back(prefetch_of(item.expression.memory, item.expression.index.substitute({{counter.var, next}}), true));
-    busiest.insert(busiest.begin(), std::make_move_iterator(prefetches.begin()), std::make_move_iterator(prefetches.end()));
-    return !prefetches.empty();
+    return prefetches;
+  }
+
+  static void ask(const Nest& time, const Block& prefetches) {
+    Block copies = clone(prefetches);
+    Block& body = time.back()->body();
+    body.insert(body.begin(), std::make_move_iterator(copies.begin()), std::make_move_iterator(copies.end()));
   }
 
   /// An input's vectors that belong to this item.

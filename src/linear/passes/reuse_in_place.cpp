@@ -4,6 +4,8 @@
 //       %t1 = load %t.buffer[48*_k + _q]                    %t1 = load %t.buffer[48*_k + _q]
 //       %e = exp2 %t1                               ->      %e = exp2 %t1
 //       store %e.buffer[48*_k + _q], %e }                   store %t.buffer[48*_k + _q], %e }
+//
+// Not where stores are delayed: then the new contents are read when the next panel has stored the old ones anew.
 
 #include <algorithm>
 #include <map>
@@ -76,6 +78,6 @@ class InPlace {
 
 }  // namespace
 
-bool reuse_in_place(LinearIR& ir) { return InPlace(ir).run(); }
+bool reuse_in_place(LinearIR& ir, const Schedule& schedule) { return !schedule.delay_stores && InPlace(ir).run(); }
 
 }  // namespace burin::linear

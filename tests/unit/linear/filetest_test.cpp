@@ -75,6 +75,7 @@ Schedule schedule_of(const FileCase& c) {
   s.near_operand = std::stoll(option(c, "near_operand", "0"));
   s.fetched_item = std::stoll(option(c, "fetched_item", "0"));
   s.fold_by_rows = c.options.contains("fold_by_rows");
+  s.delay_stores = c.options.contains("delay_stores");
   s.recompute = c.options.contains("recompute");
   s.few_queries = c.options.contains("few_queries");
   s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
@@ -175,6 +176,7 @@ Scheduled scheduled(const FileCase& c) {
   if (c.options.contains("softmax")) options.softmax_form = softmax_form(c.options.at("softmax"));
   options.brgemm_executor = c.options.contains("executor");
   options.stream = c.options.contains("stream");
+  options.delay_stores = c.options.contains("delay_stores");
   s.schedule = choose_schedule(s.graph, s.axes, s.target, options);
   if (c.options.contains("few_queries")) s.schedule = schedule_few_queries(s.graph, s.axes, s.target, s.schedule);
   if (target == "neon") s.schedule.lane_steps.push_back(1);
