@@ -75,6 +75,8 @@ VReg ElementwiseEmitter::emit(const linear::Expression& e, const std::vector<Ele
     case Op::where: return select(compare(Cond::ne, in[0], {kNoReg, 0.0F}), in[1], in[2]);
     case Op::fma: return fused(VOp::fma, in);
     case Op::fnma: return fused(VOp::fnma, in);
+    case Op::div_i64_low: return pair_division_.low({in[0].reg, in[1].reg}, {in[2].reg, in[3].reg});
+    case Op::div_i64_high: return pair_division_.high({in[0].reg, in[1].reg}, {in[2].reg, in[3].reg});
     default: throw Error(fmt::format("no code for {}", linear::info(e.op).text));
   }
 }
@@ -153,6 +155,7 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
     case Op::mul: return commutative(VOp::mul);
     case Op::div: return plain(VOp::div);
     case Op::pow: return emit_pow(b_, in_register(a), in_register(b), target_);
+    case Op::fmod: return emit_with_temps(b_, VOp::fmod, in_register(a), in_register(b), 3);
     case Op::min:
     case Op::max: {
       const VOp op = e.op == Op::min ? VOp::min : VOp::max;
@@ -170,6 +173,7 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
     case Op::sub_i32: return plain(VOp::sub_i32);
     case Op::mul_i32: return plain(VOp::mul_i32);
     case Op::mul_high_u32: return mul_high(a.reg, b.reg);
+    case Op::div_i32: return emit_with_temps(b_, VOp::div_i32, a.reg, b.reg, 2);
     case Op::equal_i32: return truth(b_.op(VOp::equal_i32, {reg(a.reg), reg(b.reg)}));
     case Op::less_i32: return truth(b_.op(VOp::greater_i32, {reg(b.reg), reg(a.reg)}));
     case Op::less_u32: return truth(b_.op(VOp::greater_i32, {reg(flip_sign(b.reg)), reg(flip_sign(a.reg))}));

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "codegen/pair_division.h"
 #include "codegen/vcode_builder.h"
 #include "linear/linear_ir.h"
 #include "target/target_info.h"
@@ -17,7 +18,7 @@ struct Element {
 /// Emits element-wise Linear IR operations for one vector.
 class ElementwiseEmitter {
  public:
-  ElementwiseEmitter(VBuilder& b, const TargetInfo& target) : b_(b), target_(target) {}
+  ElementwiseEmitter(VBuilder& b, const TargetInfo& target) : b_(b), target_(target), pair_division_(b) {}
 
   /// out = op(in...), into a new register.
   VReg emit(const linear::Expression& e, const std::vector<Element>& in);
@@ -47,6 +48,7 @@ class ElementwiseEmitter {
 
   VBuilder& b_;
   const TargetInfo& target_;
+  PairDivision pair_division_;
 };
 
 }  // namespace burin::codegen

@@ -102,6 +102,9 @@ std::set<ValueId> words_of(const LinearIR& ir) {
       case Op::sub_i32:
       case Op::mul_i32:
       case Op::mul_high_u32:
+      case Op::div_i32:
+      case Op::div_i64_low:
+      case Op::div_i64_high:
       case Op::sign_word:
       case Op::to_i32: words.insert(e.out); break;
       case Op::load:

@@ -52,17 +52,23 @@ bool is_supported_normalisation(const Graph& graph, const Node& node) {
 
 bool is_integer_of_kernels(Precision precision) { return precision == Precision::i32 || precision == Precision::i64; }
 
-/// What has kernels for i32 and i64: what linear/words.h computes, and movement. (A division of integers has no
-/// instruction; the machine's own, one by one, is what a stand-alone operation does.)
+/// What has kernels for i32 and i64: what linear/words.h computes, and movement.
 bool is_carved_of_integers(OpKind op) {
   switch (op) {
     case OpKind::Add:
     case OpKind::Sub:
     case OpKind::Mul:
+    case OpKind::Square:
+    case OpKind::Div:
+    case OpKind::Mod:
+    case OpKind::Pow:
     case OpKind::Min:
     case OpKind::Max:
     case OpKind::Neg:
     case OpKind::Abs:
+    case OpKind::Sign:
+    case OpKind::Relu:
+    case OpKind::PRelu:
     case OpKind::Equal:
     case OpKind::Less:
     case OpKind::LessOrEqual:
@@ -114,8 +120,7 @@ class Candidates {
 
  private:
   bool is_candidate_kind(const Node& node) const {
-    return (is_elementwise(node.op) && node.op != OpKind::Mod) || is_reduction(node) ||
-           info(node.op).category == OpCategory::normalize;
+    return is_elementwise(node.op) || is_reduction(node) || info(node.op).category == OpCategory::normalize;
   }
   bool is_movement(const Node& node) const {
     return is_movement_of_group(graph_, node, users_, movement_) && !wrong_precision(node);
@@ -130,11 +135,24 @@ class Candidates {
   std::optional<std::string> wrong_type(const Node& node) const {
     if (auto reason = wrong_precision(node)) return reason;
     if (reads_integers(node) && !is_carved_of_integers(node.op)) return fmt::format("no kernel for {} of integers", info(node.op).name);
+    if (auto reason = no_kernel_of_these(node)) return reason;
     const bool normalises = info(node.op).category == OpCategory::normalize;
     const bool folds_nothing = is_reduction(node) && node.ints_attribute("axes").empty();
     if (node.op == OpKind::ArgMax || folds_nothing ||
         (normalises && !is_supported_normalisation(graph_, node)))
       return fmt::format("no kernel for {}", info(node.op).name);
+    return std::nullopt;
+  }
+
+  /// What an operation's attributes and operands decide.
+  std::optional<std::string> no_kernel_of_these(const Node& node) const {
+    const bool floats = is_float(graph_.value(node.inputs[0]).precision);
+    if (node.op == OpKind::Mod && floats && node.int_attribute("fmod", 0) == 0) return "no kernel for Mod of floats without fmod";
+    if (node.op != OpKind::Pow || floats) return std::nullopt;
+    const Value& exponent = graph_.value(node.inputs[1]);
+    const auto& known = exponent.elements;
+    const auto number = known && known->size() == 1 ? known->front().as_constant() : std::nullopt;
+    if (!number || *number < 0) return "no kernel for Pow of integers whose exponent is not known";
     return std::nullopt;
   }
 
