@@ -136,6 +136,11 @@ VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {
       const VReg magnitude = b_.op(VOp::and_bits, {reg(x), constant_bits(kAbsBits)});
       return truth(b_.compare(Cond::eq, magnitude, constant_bits(kInfinityBits)));
     }
+    case Op::byte_of: {
+      constexpr std::int64_t kByteBits = 8;
+      const VReg moved = b_.op(VOp::shr_i32, {reg(x)}, kByteBits * static_cast<std::int64_t>(e.imm));
+      return b_.op(VOp::and_bits, {reg(moved), constant_bits((1U << kByteBits) - 1)});
+    }
     case Op::sign_word: return b_.op(VOp::sar_i32, {reg(x)}, kWordBits - 1);
     case Op::to_i32: return b_.op(VOp::to_i32, {reg(b_.op(VOp::round, {reg(x)}, kTruncate))});
     case Op::to_f32: return b_.op(VOp::to_f32, {reg(x)});
@@ -222,6 +227,14 @@ VReg ElementwiseEmitter::combine(Op op, VReg a, VReg b) {
     case Op::lanes_sum: return b_.op(VOp::add, {reg(a), reg(b)});
     case Op::update_prod:
     case Op::lanes_prod: return b_.op(VOp::mul, {reg(a), reg(b)});
+    case Op::update_sum_i32:
+    case Op::lanes_sum_i32: return b_.op(VOp::add_i32, {reg(a), reg(b)});
+    case Op::update_prod_i32:
+    case Op::lanes_prod_i32: return b_.op(VOp::mul_i32, {reg(a), reg(b)});
+    case Op::update_max_i32:
+    case Op::lanes_max_i32: return b_.op(VOp::max_i32, {reg(a), reg(b)});
+    case Op::update_min_i32:
+    case Op::lanes_min_i32: return b_.op(VOp::min_i32, {reg(a), reg(b)});
     case Op::update_max_number: return b_.op(VOp::max, {reg(a), reg(b)});
     case Op::update_max:
     case Op::lanes_max: return propagate_nan(VOp::max, a, b);

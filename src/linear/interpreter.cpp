@@ -132,6 +132,7 @@ Function function_of(Op op) {
     case Op::div_i32: return F(quotient_of(word(a), word(b)));
     case Op::div_i64_low: return F(low_word(quotient_of(joined(a, b), joined(c, d))));
     case Op::div_i64_high: return F(high_word(quotient_of(joined(a, b), joined(c, d))));
+    case Op::byte_of: return F(unsigned_word(a) >> (8 * static_cast<int>(imm)) & 0xFF);
     case Op::sign_word: return F(a < 0 ? -1.0 : 0.0);
     case Op::equal_i32: return F(truth(a == b));
     case Op::less_i32: return F(truth(a < b));
@@ -145,6 +146,14 @@ Function function_of(Op op) {
     case Op::update_max_number: return F(std::fmax(a, b));  // it may lose a NaN, so it does
     case Op::update_min: return F(minimum(a, b));
     case Op::update_prod: return F(a * b);
+    case Op::update_sum_i32:
+    case Op::lanes_sum_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} + unsigned_word(b)));
+    case Op::update_prod_i32:
+    case Op::lanes_prod_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} * unsigned_word(b)));
+    case Op::update_max_i32:
+    case Op::lanes_max_i32: return F(std::max(a, b));
+    case Op::update_min_i32:
+    case Op::lanes_min_i32: return F(std::min(a, b));
     case Op::lanes_sum: return F(a + b);
     case Op::lanes_max: return F(maximum(a, b));
     case Op::lanes_min: return F(minimum(a, b));

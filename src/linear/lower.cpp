@@ -421,7 +421,7 @@ class Lowering {
       case OpKind::Relu:
       case OpKind::PRelu:
       case OpKind::Clip: return true;
-      default: return false;
+      default: return info(op).category == OpCategory::reduce;
     }
   }
 
@@ -589,7 +589,7 @@ class Lowering {
     const Node& node = body_.node(id);
     if (is_view(node.op) || node.op == OpKind::Range || node.op == OpKind::Slice || is_put_together(body_, node.outputs[0])) return;
     switch (info(node.op).category) {
-      case OpCategory::reduce: return lower_reduction(id);
+      case OpCategory::reduce: return is_integer(body_.value(node.inputs[0]).precision) ? lower_reduction_of_words(id) : lower_reduction(id);
       case OpCategory::matmul: return lower_product(id);
       default: return computes_words(node) ? lower_words(node) : lower_elementwise(node);
     }
@@ -706,6 +706,110 @@ class Lowering {
       value = emit_op(*outer, Op::div, {value, emit_integer(*outer, std::move(count))});
     }
     computed_[node.outputs[0]] = value;
+  }
+
+  // ---- reductions of words ----
+
+  /// Running words, what starts them, and the loops that they run over.
+  struct RunningWords {
+    Reduction reduction;
+    std::vector<std::uint32_t> values;
+    Block *outer, *inner;
+    bool folds_lanes;
+  };
+  RunningWords open_running_words(NodeId id, Block* outer, const Reduction& r, std::size_t count) {
+    const std::vector<AxisId> kept = axes_.of(body_.node(id).outputs[0]), &folded = axes_.reduced[id];
+    RunningWords running{r, {}, outer, nullptr, std::any_of(folded.begin(), folded.end(), [&](AxisId a) { return is_lane(a); })};
+    for (std::size_t i = 0; i < count; ++i) running.values.push_back(emit_fill(*outer, r.start, tile_variables(kept, folded)));
+    running.inner = open_nest(outer, folded);
+    return running;
+  }
+
+  /// Takes in an operand each, and gives what they are behind the loops.
+  std::vector<std::uint32_t> run_words(const RunningWords& running, const std::vector<std::uint32_t>& operands) {
+    std::vector<std::uint32_t> results = running.values;
+    for (std::size_t i = 0; i < operands.size(); ++i) emit_update(*running.inner, running.reduction.update, running.values[i], {operands[i]});
+    if (running.folds_lanes)
+      for (std::uint32_t& value : results) value = emit_op(*running.outer, running.reduction.fold_lanes, {value});
+    return results;
+  }
+
+  static Reduction reduction_of_words(OpKind op) {
+    switch (op) {
+      case OpKind::ReduceMax: return {Op::update_max_i32, Op::lanes_max_i32, std::numeric_limits<std::int32_t>::min()};
+      case OpKind::ReduceMin: return {Op::update_min_i32, Op::lanes_min_i32, std::numeric_limits<std::int32_t>::max()};
+      case OpKind::ReduceProd: return {Op::update_prod_i32, Op::lanes_prod_i32, 1};
+      default: return {Op::update_sum_i32, Op::lanes_sum_i32, 0};
+    }
+  }
+
+  void lower_reduction_of_words(NodeId id) {
+    const Node& node = body_.node(id);
+    const ValueId out = node.outputs[0];
+    Block* outer = open_nest(nests_, axes_.of(out));
+    const bool wide = body_.value(out).precision == Precision::i64;
+    const bool orders = node.op == OpKind::ReduceMax || node.op == OpKind::ReduceMin;
+    if (node.op == OpKind::ReduceL2 || (node.op == OpKind::ReduceProd && wide))
+      throw Error(fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(body_.value(out).precision)));
+    if (node.op == OpKind::ReduceMean)
+      computed_words_[out] = mean_of_words(id, outer, wide);
+    else if (!wide)
+      computed_words_[out] = {single_word(id, outer)};
+    else
+      computed_words_[out] = orders ? extreme_of_pairs(id, outer) : sum_of_pairs(id, outer);
+  }
+
+  std::uint32_t single_word(NodeId id, Block* outer) {
+    const Node& node = body_.node(id);
+    const RunningWords running = open_running_words(id, outer, reduction_of_words(node.op), 1);
+    return run_words(running, {words(*running.inner, node.inputs[0]).low}).front();
+  }
+
+  Expr folded_elements(NodeId id) const {
+    Expr count = 1;
+    for (AxisId a : axes_.reduced[id]) count *= axes_.axes[a].extent;
+    return count;
+  }
+
+  /// Words do not carry; of bytes, the sums of not too many fit.
+  Words sum_of_pairs(NodeId id, Block* outer) {
+    constexpr std::int64_t kMostSummed = std::int64_t{1} << 24;
+    constexpr int kBytes = 4;
+    ir_.facts.assume_at_least(kMostSummed - folded_elements(id), 0, "integers that are summed");
+    const RunningWords running = open_running_words(id, outer, reduction_of_words(OpKind::ReduceSum), kBytes + 1);
+    const Words x = WordArithmetic(ir_, *running.inner).resized(words(*running.inner, body_.node(id).inputs[0]), true);
+    std::vector<std::uint32_t> parts;
+    for (int place = 0; place < kBytes; ++place) parts.push_back(emit_op(*running.inner, Op::byte_of, {x.low}, place));
+    parts.push_back(x.high);
+    std::vector<std::uint32_t> sums = run_words(running, parts);
+    const std::uint32_t high = sums.back();
+    sums.pop_back();
+    return WordArithmetic(ir_, *outer).sum_of_bytes(sums, high);
+  }
+
+  /// (A sum of i32 may need more than one word on its way to a mean.)
+  Words mean_of_words(NodeId id, Block* outer, bool wide) {
+    const Words sum = sum_of_pairs(id, outer);
+    WordArithmetic arithmetic(ir_, *outer);
+    return arithmetic.resized(arithmetic.quotient(sum, arithmetic.known(folded_elements(id), true)), wide);
+  }
+
+  /// That of the higher words, then that of the lower words beside it. Unsigned words are in order where their highest bit
+  /// is another.
+  Words extreme_of_pairs(NodeId id, Block* outer) {
+    const Node& node = body_.node(id);
+    const Reduction r = reduction_of_words(node.op);
+    const auto with_other_sign = [&](Block& block, std::uint32_t x) {
+      WordArithmetic arithmetic(ir_, block);
+      return arithmetic.add({x}, arithmetic.constant(std::numeric_limits<std::int32_t>::min(), false)).low;
+    };
+    RunningWords running = open_running_words(id, outer, r, 1);
+    const std::uint32_t high = run_words(running, {words(*running.inner, node.inputs[0]).high}).front();
+    running = open_running_words(id, outer, r, 1);
+    const Words x = words(*running.inner, node.inputs[0]);
+    WordArithmetic inside(ir_, *running.inner);
+    const Words candidate = inside.select(inside.equal({x.high}, {high}), {with_other_sign(*running.inner, x.low)}, inside.constant(static_cast<std::int64_t>(r.start), false));
+    return {with_other_sign(*outer, run_words(running, {candidate.low}).front()), high};
   }
 
   void lower_product(NodeId id) {

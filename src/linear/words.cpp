@@ -5,7 +5,7 @@ namespace burin::linear {
 namespace {
 
 constexpr double kWord = 0x1p32;
-constexpr int kWordBits = 32;
+constexpr int kWordBits = 32, kByteBits = 8;
 
 }  // namespace
 
@@ -88,6 +88,13 @@ Words WordArithmetic::sign(const Words& x) {
   const ValueId below = emit(Op::sign_word, {x.is_wide() ? x.high : x.low});
   const ValueId above = emit(Op::to_i32, {less(constant(0, x.is_wide()), x)});
   return resized({emit(Op::add_i32, {below, above})}, x.is_wide());
+}
+
+Words WordArithmetic::sum_of_bytes(const std::vector<ValueId>& sums, ValueId high) {
+  Words total{sums.front(), high};
+  for (std::size_t place = 1; place < sums.size(); ++place)
+    total = add(total, mul({sums[place], word(0)}, constant(std::int64_t{1} << (kByteBits * place), true)));
+  return total;
 }
 
 Words WordArithmetic::negate(const Words& x) { return sub(constant(0, x.is_wide()), x); }

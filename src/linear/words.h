@@ -32,6 +32,8 @@ class WordArithmetic {
   Words modulo(const Words& remainder, const Words& b, std::optional<std::int64_t> known_b);
   Words power(const Words& x, std::uint64_t exponent);
   Words sign(const Words& x);
+  /// The sum of words that hold sums of bytes, bytes of one place each, and of higher words. (See byte_of.)
+  Words sum_of_bytes(const std::vector<ValueId>& sums, ValueId high);
   Words negate(const Words& x);
   Words abs(const Words& x);
   Words min(const Words& a, const Words& b) { return select(less(a, b), a, b); }

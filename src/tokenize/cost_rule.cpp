@@ -8,11 +8,13 @@ namespace burin {
 namespace {
 
 /// Several passes over memory, or a long formula, in one node. (Alone, divisions of integers are the machine's own, one by
-/// one, and so are remainders of floats.)
+/// one, and so are remainders of floats; for reductions of integers there is nothing but the reference interpreter.)
 bool is_heavy(const Graph& graph, const Node& node) {
+  const bool of_integers = !is_float(graph.value(node.inputs[0]).precision);
+  if (of_integers && info(node.op).category == OpCategory::reduce) return true;
   switch (node.op) {
     case OpKind::Mod: return true;
-    case OpKind::Div: return !is_float(graph.value(node.inputs[0]).precision);
+    case OpKind::Div: return of_integers;
     case OpKind::Softmax:
     case OpKind::LogSoftmax:
     case OpKind::LayerNormalization:

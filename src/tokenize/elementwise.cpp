@@ -77,7 +77,12 @@ bool is_carved_of_integers(OpKind op) {
     case OpKind::Where:
     case OpKind::Clip:
     case OpKind::Cast:
-    case OpKind::Identity: return true;
+    case OpKind::Identity:
+    case OpKind::ReduceSum:
+    case OpKind::ReduceMean:
+    case OpKind::ReduceMax:
+    case OpKind::ReduceMin:
+    case OpKind::ReduceProd: return true;
     default: return is_movement_kind(op);
   }
 }
@@ -148,6 +153,7 @@ class Candidates {
   std::optional<std::string> no_kernel_of_these(const Node& node) const {
     const bool floats = is_float(graph_.value(node.inputs[0]).precision);
     if (node.op == OpKind::Mod && floats && node.int_attribute("fmod", 0) == 0) return "no kernel for Mod of floats without fmod";
+    if (node.op == OpKind::ReduceProd && graph_.value(node.inputs[0]).precision == Precision::i64) return "no kernel for ReduceProd of i64";
     if (node.op != OpKind::Pow || floats) return std::nullopt;
     const Value& exponent = graph_.value(node.inputs[1]);
     const auto& known = exponent.elements;

@@ -380,8 +380,8 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   std::size_t dimension(const Item& item, std::size_t d) const { return rank_ - item.full.size() + d; }
 
   /// An item and one of its axes, with elements along it in all that is broadcast with it; mostly the last one.
-  std::optional<std::pair<std::size_t, std::size_t>> pick_axis() {
-    const std::size_t i = pick_item(Precision::f32);
+  std::optional<std::pair<std::size_t, std::size_t>> pick_axis(Precision precision = Precision::f32) {
+    const std::size_t i = pick_item(precision);
     const Item& item = items_[i];
     if (item.full.empty()) return std::nullopt;
     const std::size_t last = item.full.size() - 1;
@@ -398,7 +398,30 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     return item.full[axis] && !one_at_call_.contains(d) && !dims_[d].as_symbol().value_or("").starts_with("B");
   }
 
+  /// Of integers, which wrap.
+  bool try_integer_reduce() {
+    const Precision precision = random_.pick({Precision::i32, Precision::i64});
+    const auto picked = pick_axis(precision);
+    if (!picked) return false;
+    const auto [i, axis] = *picked;
+    const auto op = precision == Precision::i32 && random_.chance(0.2)
+                        ? OpKind::ReduceProd
+                        : random_.pick({OpKind::ReduceSum, OpKind::ReduceMean, OpKind::ReduceMax, OpKind::ReduceMin});
+    Known v = apply(op, {items_[i].value.id}, 0, 1, 0, {{"axes", std::vector<std::int64_t>{static_cast<std::int64_t>(axis)}}, {"keepdims", std::int64_t{1}}});
+    v.exact = true, v.error = 0;
+    add(v, {i}, precision);
+    items_.back().full[axis] = false;
+    feature("integer_op", std::string(info(op).text));
+    if (!random_.chance(0.5)) return true;
+    const std::size_t r = items_.size() - 1;
+    Known back = apply(random_.pick({OpKind::Sub, OpKind::Max, OpKind::Mod}), {items_[i].value.id, v.id}, 0, 1, 0);
+    back.exact = true, back.error = 0;
+    add(back, {i, r}, precision);
+    return true;
+  }
+
   bool try_reduce() {
+    if (random_.chance(0.2)) return try_integer_reduce();
     const auto picked = pick_axis();
     if (!picked) return false;
     const auto [i, axis] = *picked;
@@ -609,7 +632,7 @@ void declare_elementwise_features(Coverage& coverage) {
   coverage.declare("outputs", {"one", "few", "many", "boolean", "reduced"});
   coverage.declare("integers", {"i32", "i64"});
   coverage.declare("integer_op", {"add", "sub", "mul", "min", "max", "neg", "abs", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip", "cast",
-                                  "sign", "relu", "div", "mod", "pow"});
+                                  "sign", "relu", "div", "mod", "pow", "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod"});
   coverage.declare("integer_division", {"by a constant", "by a tensor"});
   coverage.declare("power", {"integer exponent"});
   coverage.declare("integer_cast", {"from f32", "from bool", "from i32", "from i64", "to f32"});

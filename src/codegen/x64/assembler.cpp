@@ -1014,6 +1014,8 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::add_i32: return binary(i, &C::vpaddd);
       case VOp::sub_i32: return binary(i, &C::vpsubd);
       case VOp::mul_i32: return binary(i, &C::vpmulld);
+      case VOp::min_i32: return binary(i, &C::vpminsd);
+      case VOp::max_i32: return binary(i, &C::vpmaxsd);
       case VOp::shl_i32: return shift(i, &C::vpslld);
       case VOp::shr_i32: return shift(i, &C::vpsrld);
       case VOp::sar_i32: return shift(i, &C::vpsrad);

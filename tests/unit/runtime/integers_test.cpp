@@ -257,6 +257,91 @@ TEST(Integers, SignsAndPowers) {
     }
 }
 
+/// What ends beside a number of words: rows that carry, rows of extremes that only the lower word tells apart.
+std::vector<std::int64_t> row_of(std::int64_t columns, std::int64_t kind) {
+  std::vector<std::int64_t> row;
+  for (std::int64_t i = 0; i < columns; ++i) {
+    const std::int64_t near = i * 7 % 5 - 2;
+    row.push_back(kind == 0 ? 0xFFFFFFFF - i : kind == 1 ? (std::int64_t{-3} << 32) + 0x7FFFFFFE + near : kind == 2 ? INT64_MAX - i : kind == 3 ? near : INT64_MIN + i);
+  }
+  return row;
+}
+
+template <typename T>
+void expect_reductions(Precision precision) {
+  constexpr std::int64_t kRows = 5;
+  const std::string type(to_string(precision));
+  for (const std::string& isa : instruction_sets())
+    for (const std::int64_t columns : {1, 7, 16, 33, 100}) {
+      Tensor x = Tensor::zeros(precision, {kRows, columns});
+      for (std::int64_t r = 0; r < kRows; ++r)
+        for (std::int64_t c = 0; c < columns; ++c) x.set_int(r * columns + c, row_of(columns, r)[static_cast<std::size_t>(c)]);
+      for (const int axis : {0, 1}) {
+        const auto y = results(fmt::format(R"(graph @reductions(%x: {0}[N,M]) {{
+            %sum = reduce_sum %x, axes=[{1}], keepdims=1
+            %mean = reduce_mean %x, axes=[{1}], keepdims=1
+            %most = reduce_max %x, axes=[{1}], keepdims=1
+            %least = reduce_min %x, axes=[{1}], keepdims=1
+            %all = reduce_sum %x, axes=[0,1], keepdims=1
+            return %sum, %mean, %most, %least, %all
+          }})", type, axis), {x}, isa);
+        std::uint64_t all = 0;
+        for (std::int64_t i = 0; i < (axis == 0 ? columns : kRows); ++i) {
+          const std::int64_t count = axis == 0 ? kRows : columns;
+          std::uint64_t sum = 0;
+          std::int64_t most = INT64_MIN, least = INT64_MAX;
+          for (std::int64_t k = 0; k < count; ++k) {
+            const std::int64_t element = x.int_at(axis == 0 ? k * columns + i : i * columns + k);
+            sum += static_cast<std::uint64_t>(element);
+            most = std::max(most, element), least = std::min(least, element);
+          }
+          all += sum;
+          EXPECT_EQ(y[0].int_at(i), static_cast<T>(sum)) << isa << " " << type << " " << columns << " axis " << axis << " at " << i;
+          EXPECT_EQ(y[1].int_at(i), static_cast<T>(static_cast<std::int64_t>(sum) / count)) << isa << " " << type << " " << columns << " axis " << axis << " at " << i;
+          EXPECT_EQ(y[2].int_at(i), most) << isa << " " << type << " " << columns << " axis " << axis << " at " << i;
+          EXPECT_EQ(y[3].int_at(i), least) << isa << " " << type << " " << columns << " axis " << axis << " at " << i;
+        }
+        EXPECT_EQ(y[4].int_at(0), static_cast<T>(all)) << isa << " " << type;
+      }
+    }
+}
+
+TEST(Integers, ReductionsOfI32) { expect_reductions<std::int32_t>(Precision::i32); }
+TEST(Integers, ReductionsOfI64) { expect_reductions<std::int64_t>(Precision::i64); }
+
+TEST(Integers, ReductionsOfNothingAndOfOne) {
+  for (const std::string& isa : instruction_sets())
+    for (const std::int64_t columns : {0, 1}) {
+      const auto y = results(R"(graph @reductions(%x: i64[2,M], %one: i64[2,1]) {
+          %sum = reduce_sum %x, axes=[1], keepdims=1
+          %mean = reduce_mean %x, axes=[1], keepdims=1
+          %most = reduce_max %x, axes=[1], keepdims=1
+          %least = reduce_min %x, axes=[1], keepdims=1
+          %same = reduce_max %one, axes=[1], keepdims=1
+          return %sum, %mean, %most, %least, %same
+        })", {Tensor::from_i64({2, columns}, std::vector<std::int64_t>(static_cast<std::size_t>(2 * columns), 5)), Tensor::from_i64({2, 1}, {INT64_MIN, 3})}, isa);
+      EXPECT_EQ(y[0].int_at(1), columns == 0 ? 0 : 5) << isa;
+      EXPECT_EQ(y[1].int_at(1), columns == 0 ? 0 : 5) << isa;
+      EXPECT_EQ(y[2].int_at(1), columns == 0 ? INT64_MIN : 5) << isa;
+      EXPECT_EQ(y[3].int_at(1), columns == 0 ? INT64_MAX : 5) << isa;
+      EXPECT_EQ(y[4].int_at(0), INT64_MIN) << isa;
+      EXPECT_EQ(y[4].int_at(1), 3) << isa;
+    }
+}
+
+TEST(Integers, ProductsOfI32WrapAndThoseOfI64AreRefused) {
+  for (const std::string& isa : instruction_sets()) {
+    Tensor x = Tensor::zeros(Precision::i32, {2, 40});
+    for (std::int64_t i = 0; i < x.size(); ++i) x.set_int(i, i < 40 ? 3 : i % 2 == 0 ? -1 : 1);
+    const auto y = results("graph @g(%x: i32[N,M]) {\n %y = reduce_prod %x, axes=[1], keepdims=1\n return %y\n}", {x}, isa);
+    std::uint32_t power = 1;
+    for (int i = 0; i < 40; ++i) power *= 3;
+    EXPECT_EQ(y[0].int_at(0), static_cast<std::int32_t>(power)) << isa;
+    EXPECT_EQ(y[0].int_at(1), 1) << isa;
+  }
+  EXPECT_ERROR(compile(parse_graph("graph @g(%x: i64[N,M]) {\n %y = reduce_prod %x, axes=[1], keepdims=1\n return %y\n}")), "no kernel for ReduceProd of i64");
+}
+
 TEST(Integers, AreExponentsOfFloats) {
   for (const std::string& isa : instruction_sets()) {
     const auto y = results(R"(graph @powers(%x: f32[N], %n: i64[N]) {

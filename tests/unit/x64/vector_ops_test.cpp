@@ -103,6 +103,8 @@ std::vector<OpCase> cases() {
       {VOp::add_i32, 2, words([](auto a, auto b, auto) { return a + b; })},
       {VOp::sub_i32, 2, words([](auto a, auto b, auto) { return a - b; })},
       {VOp::mul_i32, 2, words([](auto a, auto b, auto) { return a * b; })},
+      {VOp::min_i32, 2, words([](auto a, auto b, auto) { return static_cast<std::int32_t>(a) < static_cast<std::int32_t>(b) ? a : b; })},
+      {VOp::max_i32, 2, words([](auto a, auto b, auto) { return static_cast<std::int32_t>(a) > static_cast<std::int32_t>(b) ? a : b; })},
       {VOp::to_i32, 1, words([](auto a, auto, auto) {
          const double x = std::nearbyint(double{as_float(a)});
          if (!(x >= -0x1p31 && x < 0x1p31)) return 0x80000000U;
