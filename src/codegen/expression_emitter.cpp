@@ -177,7 +177,7 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
     case Op::add_i32: return plain(VOp::add_i32);
     case Op::sub_i32: return plain(VOp::sub_i32);
     case Op::mul_i32: return plain(VOp::mul_i32);
-    case Op::mul_high_u32: return mul_high(a.reg, b.reg);
+    case Op::mul_high_u32: return emit_with_temps(b_, VOp::mul_high_u32, a.reg, b.reg, 1);
     case Op::div_i32: return emit_with_temps(b_, VOp::div_i32, a.reg, b.reg, 2);
     case Op::equal_i32: return truth(b_.op(VOp::equal_i32, {reg(a.reg), reg(b.reg)}));
     case Op::less_i32: return truth(b_.op(VOp::greater_i32, {reg(b.reg), reg(a.reg)}));
@@ -196,19 +196,6 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
 }
 
 VReg ElementwiseEmitter::flip_sign(VReg x) { return b_.op(VOp::xor_bits, {reg(x), constant_bits(kSignBit)}); }
-
-/// By halves of words: (a1*2^16 + a0) * (b1*2^16 + b0) >> 32.
-VReg ElementwiseEmitter::mul_high(VReg a, VReg b) {
-  constexpr std::int64_t kHalf = kWordBits / 2;
-  const auto high = [&](VReg x) { return b_.op(VOp::shr_i32, {reg(x)}, kHalf); };
-  const auto low = [&](VReg x) { return b_.op(VOp::and_bits, {reg(x), constant_bits((1U << kHalf) - 1)}); };
-  const auto mul = [&](VReg x, VReg y) { return b_.op(VOp::mul_i32, {reg(x), reg(y)}); };
-  const auto add = [&](VReg x, VReg y) { return b_.op(VOp::add_i32, {reg(x), reg(y)}); };
-  const VReg a0 = low(a), a1 = high(a), b0 = low(b), b1 = high(b);
-  const VReg first = add(mul(a1, b0), high(mul(a0, b0)));
-  const VReg second = add(mul(a0, b1), low(first));
-  return add(mul(a1, b1), add(high(first), high(second)));
-}
 
 VReg ElementwiseEmitter::i64_to_f32(VReg low, VReg high) {
   Instruction i;

@@ -40,7 +40,6 @@ class ElementwiseEmitter {
   VReg propagate_nan(VOp op, VReg a, VReg b);
   VReg unary(const linear::Expression& e, VReg x);
   VReg flip_sign(VReg x);
-  VReg mul_high(VReg a, VReg b);
   VReg i64_to_f32(VReg low, VReg high);
   VReg fused(VOp op, const std::vector<Element>& in);
   VReg binary(const linear::Expression& e, const Element& a, const Element& b);

@@ -11,6 +11,7 @@
 #include "tokenize/carve.h"
 #include "tokenize/contraction.h"
 #include "tokenize/cost_rule.h"
+#include "tokenize/element_types.h"
 #include "tokenize/pieces_in_group.h"
 
 namespace burin {
@@ -51,41 +52,6 @@ bool is_supported_normalisation(const Graph& graph, const Node& node) {
 }
 
 bool is_integer_of_kernels(Precision precision) { return precision == Precision::i32 || precision == Precision::i64; }
-
-/// What has kernels for i32 and i64: what linear/words.h computes, and movement.
-bool is_carved_of_integers(OpKind op) {
-  switch (op) {
-    case OpKind::Add:
-    case OpKind::Sub:
-    case OpKind::Mul:
-    case OpKind::Square:
-    case OpKind::Div:
-    case OpKind::Mod:
-    case OpKind::Pow:
-    case OpKind::Min:
-    case OpKind::Max:
-    case OpKind::Neg:
-    case OpKind::Abs:
-    case OpKind::Sign:
-    case OpKind::Relu:
-    case OpKind::PRelu:
-    case OpKind::Equal:
-    case OpKind::Less:
-    case OpKind::LessOrEqual:
-    case OpKind::Greater:
-    case OpKind::GreaterOrEqual:
-    case OpKind::Where:
-    case OpKind::Clip:
-    case OpKind::Cast:
-    case OpKind::Identity:
-    case OpKind::ReduceSum:
-    case OpKind::ReduceMean:
-    case OpKind::ReduceMax:
-    case OpKind::ReduceMin:
-    case OpKind::ReduceProd: return true;
-    default: return is_movement_kind(op);
-  }
-}
 
 /// A shape that members iterate over, and those of its axes that they fold.
 struct Space {
@@ -139,7 +105,7 @@ class Candidates {
 
   std::optional<std::string> wrong_type(const Node& node) const {
     if (auto reason = wrong_precision(node)) return reason;
-    if (reads_integers(node) && !is_carved_of_integers(node.op)) return fmt::format("no kernel for {} of integers", info(node.op).name);
+    if (const auto type = type_without_kernel(node)) return fmt::format("no kernel for {} of {}", info(node.op).name, to_string(*type));
     if (auto reason = no_kernel_of_these(node)) return reason;
     const bool normalises = info(node.op).category == OpCategory::normalize;
     const bool folds_nothing = is_reduction(node) && node.ints_attribute("axes").empty();
@@ -153,7 +119,6 @@ class Candidates {
   std::optional<std::string> no_kernel_of_these(const Node& node) const {
     const bool floats = is_float(graph_.value(node.inputs[0]).precision);
     if (node.op == OpKind::Mod && floats && node.int_attribute("fmod", 0) == 0) return "no kernel for Mod of floats without fmod";
-    if (node.op == OpKind::ReduceProd && graph_.value(node.inputs[0]).precision == Precision::i64) return "no kernel for ReduceProd of i64";
     if (node.op != OpKind::Pow || floats) return std::nullopt;
     const Value& exponent = graph_.value(node.inputs[1]);
     const auto& known = exponent.elements;
@@ -174,10 +139,13 @@ class Candidates {
     return std::nullopt;
   }
 
-  bool reads_integers(const Node& node) const {
-    return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
-      return v != kNone && !is_shape_operand(node, v) && is_integer_of_kernels(graph_.value(v).precision);
-    });
+  /// (What a wrong type of another kind would be does not get through inference.)
+  std::optional<Precision> type_without_kernel(const Node& node) const {
+    for (const ValueId v : node.inputs) {
+      if (v == kNone || is_shape_operand(node, v) || !is_integer_of_kernels(graph_.value(v).precision)) continue;
+      if (!is_carved_of(node.op, graph_.value(v).precision)) return graph_.value(v).precision;
+    }
+    return std::nullopt;
   }
 
   /// Bounds of a Slice, the shape of a Reshape: integers that are known.

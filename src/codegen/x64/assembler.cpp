@@ -823,6 +823,20 @@ class Assembler : public Xbyak::CodeGenerator {
     return o.kind == Kind::constant ? scalar(static_cast<std::uint32_t>(o.value)) : ptr[address(i)];
   }
 
+  /// Products of the odd and of the even lanes, 64 bits each.
+  void mul_high_u32(const Instruction& i) {
+    constexpr std::uint8_t kWord = 32;
+    const Ymm even = vec(i.dst), odd = vec(temp(i, RegClass::vector)), a = vec(i.src[0]), b = vec(i.src[1]);
+    vpsrlq(odd, a, kWord);
+    vpsrlq(even, b, kWord);
+    vpmuludq(odd, odd, even);
+    vpmuludq(even, a, b);
+    vpsrlq(even, even, kWord);
+    vpsrlq(odd, odd, kWord);
+    vpsllq(odd, odd, kWord);
+    vorps(even, even, odd);
+  }
+
   // Quotients and remainders.
 
   template <std::size_t n>
@@ -1014,6 +1028,7 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::add_i32: return binary(i, &C::vpaddd);
       case VOp::sub_i32: return binary(i, &C::vpsubd);
       case VOp::mul_i32: return binary(i, &C::vpmulld);
+      case VOp::mul_high_u32: return mul_high_u32(i);
       case VOp::min_i32: return binary(i, &C::vpminsd);
       case VOp::max_i32: return binary(i, &C::vpmaxsd);
       case VOp::shl_i32: return shift(i, &C::vpslld);

@@ -60,7 +60,7 @@ void Division::of_i32(const Vector& dst, const Vector& a, const Vector& b, const
 
 void Division::of_i64(const Vector& dst, const Vector& a, const Vector& b, const std::array<Vector, 4>& temps) {
   if (wide_) {
-    i64_by_estimates(dst, a, b, temps);
+    i64_as_doubles_or_by_estimates(dst, a, b, temps);
     c_.vptestmq(kScratch, b, b);
     c_.vpmovm2q(temps[0], kScratch);
     c_.vpandq(dst, dst, temps[0]);
@@ -70,6 +70,29 @@ void Division::of_i64(const Vector& dst, const Vector& a, const Vector& b, const
     c_.vpcmpeqq(temps[0], temps[0], b);
     c_.vpandn(dst, temps[0], dst);
   }
+}
+
+/// Numbers that doubles hold, which is the rule, have exact quotients there.
+void Division::i64_as_doubles_or_by_estimates(const Vector& dst, const Vector& a, const Vector& b, const std::array<Vector, 4>& temps) {
+  constexpr std::uint8_t kBitsOfDoubles = 53;
+  const auto& x = temps[0];
+  const auto& y = temps[1];
+  Xbyak::Label estimates, done;
+  c_.vpabsq(x, a);
+  c_.vpabsq(y, b);
+  c_.vporq(x, x, y);
+  c_.vpsrlq(x, x, kBitsOfDoubles);
+  c_.vptestmq(kScratch, x, x);
+  c_.kortestw(kScratch, kScratch);
+  c_.jnz(estimates);
+  c_.vcvtqq2pd(x, a);
+  c_.vcvtqq2pd(y, b);
+  c_.vdivpd(x, x, y);
+  c_.vcvttpd2qq(dst, x);
+  c_.jmp(done);
+  c_.L(estimates);
+  i64_by_estimates(dst, a, b, temps);
+  c_.L(done);
 }
 
 /// An estimate by way of doubles is off by at most 2^13; that of what it leaves by one. All is modulo 2^64, in which an

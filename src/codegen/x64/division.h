@@ -25,6 +25,7 @@ class Division {
   void remainder(const Vector& dst, const Vector& a, const Vector& b, const std::array<Vector, 3>& temps);
 
  private:
+  void i64_as_doubles_or_by_estimates(const Vector& dst, const Vector& a, const Vector& b, const std::array<Vector, 4>& temps);
   void i64_by_estimates(const Vector& dst, const Vector& a, const Vector& b, const std::array<Vector, 4>& temps);
   void i64_in_words(const Vector& dst, const Vector& a, const Vector& b, const std::array<Vector, 4>& temps);
   void i64_one_by_one(const Vector& dst, const Vector& a, const Vector& b);

@@ -430,7 +430,7 @@ TEST(VectorOps, PairsOfWordsToFloats) {
 }
 
 /// The machine code has several ways of its own; which one is taken hangs on all lanes.
-TEST(VectorOps, Divisions) {
+TEST(VectorOps, DivisionsAndHighProducts) {
   const Model of_i32 = words([](std::uint32_t a, std::uint32_t b, std::uint32_t) {
     return static_cast<std::uint32_t>(quotient_of(static_cast<std::int32_t>(a), static_cast<std::int32_t>(b)));
   });
@@ -443,6 +443,7 @@ TEST(VectorOps, Divisions) {
     }
     return r;
   };
+  const Model high = words([](std::uint32_t a, std::uint32_t b, std::uint32_t) { return static_cast<std::uint32_t>(std::uint64_t{a} * b >> 32); });
   const Model remainder = floats([](float a, float b, float) { return std::fmod(a, b); });
   const std::vector<RegClass> vectors(4, RegClass::vector), three(3, RegClass::vector), two(2, RegClass::vector);
   Inputs inputs;
@@ -451,6 +452,7 @@ TEST(VectorOps, Divisions) {
       ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::div_i32, 2, two, of_i32, isa, registers, inputs));
       ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::div_i64, 2, vectors, of_i64, isa, registers, inputs));
       ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::fmod, 2, three, remainder, isa, registers, inputs));
+      ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::mul_high_u32, 2, {RegClass::vector}, high, isa, registers, inputs));
     }
 }
 
