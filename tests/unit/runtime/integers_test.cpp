@@ -185,6 +185,20 @@ void expect_divisions(Precision precision) {
 TEST(Integers, DivisionsOfI32) { expect_divisions<std::int32_t>(Precision::i32); }
 TEST(Integers, DivisionsOfI64) { expect_divisions<std::int64_t>(Precision::i64); }
 
+/// A little more or less than whole quotients, which are too large for doubles: there estimates are off by one.
+TEST(Integers, DivisionsThatLeaveLittle) {
+  std::vector<std::int64_t> a, b;
+  for (std::int64_t divisor = 3; divisor < 400; ++divisor)
+    for (const std::int64_t quotient : {(std::int64_t{1} << 53) - 1, (std::int64_t{1} << 53) + 111, (std::int64_t{1} << 54) / divisor})
+      for (const std::int64_t away : {-1, 0, 1})
+        for (const int sign : {1, -1}) a.push_back(sign * (quotient * divisor + away)), b.push_back(divisor);
+  const auto count = static_cast<std::int64_t>(a.size());
+  for (const std::string& isa : instruction_sets()) {
+    const auto y = results("graph @g(%a: i64[N], %b: i64[N]) {\n %q = div %a, %b\n return %q\n}", {Tensor::from_i64({count}, a), Tensor::from_i64({count}, b)}, isa);
+    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_EQ(y[0].int_at(static_cast<std::int64_t>(i)), quotient_of(a[i], b[i])) << isa << " " << a[i] << " by " << b[i];
+  }
+}
+
 /// Code for a divisor that is known is shorter.
 TEST(Integers, DivisionsByConstants) {
   const std::vector<std::int64_t> all = numbers();
