@@ -75,6 +75,8 @@ VReg ElementwiseEmitter::emit(const linear::Expression& e, const std::vector<Ele
     case Op::where: return select(compare(Cond::ne, in[0], {kNoReg, 0.0F}), in[1], in[2]);
     case Op::fma: return fused(VOp::fma, in);
     case Op::fnma: return fused(VOp::fnma, in);
+    case Op::div_i64_low: return pair_division_.low({in[0].reg, in[1].reg}, {in[2].reg, in[3].reg});
+    case Op::div_i64_high: return pair_division_.high({in[0].reg, in[1].reg}, {in[2].reg, in[3].reg});
     default: throw Error(fmt::format("no code for {}", linear::info(e.op).text));
   }
 }
@@ -134,6 +136,11 @@ VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {
       const VReg magnitude = b_.op(VOp::and_bits, {reg(x), constant_bits(kAbsBits)});
       return truth(b_.compare(Cond::eq, magnitude, constant_bits(kInfinityBits)));
     }
+    case Op::byte_of: {
+      constexpr std::int64_t kByteBits = 8;
+      const VReg moved = b_.op(VOp::shr_i32, {reg(x)}, kByteBits * static_cast<std::int64_t>(e.imm));
+      return b_.op(VOp::and_bits, {reg(moved), constant_bits((1U << kByteBits) - 1)});
+    }
     case Op::sign_word: return b_.op(VOp::sar_i32, {reg(x)}, kWordBits - 1);
     case Op::to_i32: return b_.op(VOp::to_i32, {reg(b_.op(VOp::round, {reg(x)}, kTruncate))});
     case Op::to_f32: return b_.op(VOp::to_f32, {reg(x)});
@@ -153,6 +160,7 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
     case Op::mul: return commutative(VOp::mul);
     case Op::div: return plain(VOp::div);
     case Op::pow: return emit_pow(b_, in_register(a), in_register(b), target_);
+    case Op::fmod: return emit_with_temps(b_, VOp::fmod, in_register(a), in_register(b), 3);
     case Op::min:
     case Op::max: {
       const VOp op = e.op == Op::min ? VOp::min : VOp::max;
@@ -169,7 +177,8 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
     case Op::add_i32: return plain(VOp::add_i32);
     case Op::sub_i32: return plain(VOp::sub_i32);
     case Op::mul_i32: return plain(VOp::mul_i32);
-    case Op::mul_high_u32: return mul_high(a.reg, b.reg);
+    case Op::mul_high_u32: return emit_with_temps(b_, VOp::mul_high_u32, a.reg, b.reg, 1);
+    case Op::div_i32: return emit_with_temps(b_, VOp::div_i32, a.reg, b.reg, 2);
     case Op::equal_i32: return truth(b_.op(VOp::equal_i32, {reg(a.reg), reg(b.reg)}));
     case Op::less_i32: return truth(b_.op(VOp::greater_i32, {reg(b.reg), reg(a.reg)}));
     case Op::less_u32: return truth(b_.op(VOp::greater_i32, {reg(flip_sign(b.reg)), reg(flip_sign(a.reg))}));
@@ -188,19 +197,6 @@ VReg ElementwiseEmitter::binary(const linear::Expression& e, const Element& a, c
 
 VReg ElementwiseEmitter::flip_sign(VReg x) { return b_.op(VOp::xor_bits, {reg(x), constant_bits(kSignBit)}); }
 
-/// By halves of words: (a1*2^16 + a0) * (b1*2^16 + b0) >> 32.
-VReg ElementwiseEmitter::mul_high(VReg a, VReg b) {
-  constexpr std::int64_t kHalf = kWordBits / 2;
-  const auto high = [&](VReg x) { return b_.op(VOp::shr_i32, {reg(x)}, kHalf); };
-  const auto low = [&](VReg x) { return b_.op(VOp::and_bits, {reg(x), constant_bits((1U << kHalf) - 1)}); };
-  const auto mul = [&](VReg x, VReg y) { return b_.op(VOp::mul_i32, {reg(x), reg(y)}); };
-  const auto add = [&](VReg x, VReg y) { return b_.op(VOp::add_i32, {reg(x), reg(y)}); };
-  const VReg a0 = low(a), a1 = high(a), b0 = low(b), b1 = high(b);
-  const VReg first = add(mul(a1, b0), high(mul(a0, b0)));
-  const VReg second = add(mul(a0, b1), low(first));
-  return add(mul(a1, b1), add(high(first), high(second)));
-}
-
 VReg ElementwiseEmitter::i64_to_f32(VReg low, VReg high) {
   Instruction i;
   i.op = VOp::i64_to_f32;
@@ -218,6 +214,14 @@ VReg ElementwiseEmitter::combine(Op op, VReg a, VReg b) {
     case Op::lanes_sum: return b_.op(VOp::add, {reg(a), reg(b)});
     case Op::update_prod:
     case Op::lanes_prod: return b_.op(VOp::mul, {reg(a), reg(b)});
+    case Op::update_sum_i32:
+    case Op::lanes_sum_i32: return b_.op(VOp::add_i32, {reg(a), reg(b)});
+    case Op::update_prod_i32:
+    case Op::lanes_prod_i32: return b_.op(VOp::mul_i32, {reg(a), reg(b)});
+    case Op::update_max_i32:
+    case Op::lanes_max_i32: return b_.op(VOp::max_i32, {reg(a), reg(b)});
+    case Op::update_min_i32:
+    case Op::lanes_min_i32: return b_.op(VOp::min_i32, {reg(a), reg(b)});
     case Op::update_max_number: return b_.op(VOp::max, {reg(a), reg(b)});
     case Op::update_max:
     case Op::lanes_max: return propagate_nan(VOp::max, a, b);

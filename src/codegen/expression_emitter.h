@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "codegen/pair_division.h"
 #include "codegen/vcode_builder.h"
 #include "linear/linear_ir.h"
 #include "target/target_info.h"
@@ -17,7 +18,7 @@ struct Element {
 /// Emits element-wise Linear IR operations for one vector.
 class ElementwiseEmitter {
  public:
-  ElementwiseEmitter(VBuilder& b, const TargetInfo& target) : b_(b), target_(target) {}
+  ElementwiseEmitter(VBuilder& b, const TargetInfo& target) : b_(b), target_(target), pair_division_(b) {}
 
   /// out = op(in...), into a new register.
   VReg emit(const linear::Expression& e, const std::vector<Element>& in);
@@ -39,7 +40,6 @@ class ElementwiseEmitter {
   VReg propagate_nan(VOp op, VReg a, VReg b);
   VReg unary(const linear::Expression& e, VReg x);
   VReg flip_sign(VReg x);
-  VReg mul_high(VReg a, VReg b);
   VReg i64_to_f32(VReg low, VReg high);
   VReg fused(VOp op, const std::vector<Element>& in);
   VReg binary(const linear::Expression& e, const Element& a, const Element& b);
@@ -47,6 +47,7 @@ class ElementwiseEmitter {
 
   VBuilder& b_;
   const TargetInfo& target_;
+  PairDivision pair_division_;
 };
 
 }  // namespace burin::codegen

@@ -79,7 +79,7 @@ struct Step {
 
 class PhaseEmitter {
  public:
-  PhaseEmitter(const LinearIR& ir, const std::vector<std::set<std::string>>& varies, const TargetInfo& target, Tape& tape)
+  PhaseEmitter(const LinearIR& ir, const std::vector<std::set<std::string>>& varies, const std::set<ValueId>& words, const TargetInfo& target, Tape& tape)
       : ir_(ir),
         target_(target),
         b_(program_),
@@ -87,6 +87,7 @@ class PhaseEmitter {
         index_(b_, prologue_),
         elementwise_(b_, target),
         varies_(varies),
+        words_(words),
         values_(ir.values.size()) {
     linear::for_each_expression(ir.phases, [&](const Expression& e) {
       if (info(e.op).kind == linear::OpClass::update) updated_.insert(e.out);
@@ -543,7 +544,8 @@ class PhaseEmitter {
   void emit_fill(const Expression& e, std::int64_t row, std::int64_t vector) {
     ValueRegisters& r = values_.at(e.out);
     if (row != 0 || vector != 0 || r.constant) return;
-    for (VReg& x : r.registers) x = b_.constant_vector(static_cast<float>(e.imm));
+    for (VReg& x : r.registers)
+      x = words_.count(e.out) != 0 ? b_.op(VOp::constant, {}, static_cast<std::int32_t>(e.imm)) : b_.constant_vector(static_cast<float>(e.imm));
   }
 
   void emit_fold(const Expression& e, const Tile& t, std::int64_t row) {
@@ -1041,6 +1043,7 @@ class PhaseEmitter {
   IndexArithmetic index_;
   ElementwiseEmitter elementwise_;
   const std::vector<std::set<std::string>>& varies_;  ///< linear::dependences
+  const std::set<ValueId>& words_;                    ///< linear::words_of
   std::map<ValueId, std::vector<const Expression*>> readers_;
   std::set<ValueId> updated_;
   bool streams_ = false;  ///< something is written past the caches
@@ -1057,10 +1060,11 @@ class PhaseEmitter {
 std::vector<PhaseCode> lower_to_vcode(const LinearIR& ir, const TargetInfo& target, Tape& tape) {
   for (const auto& [name, e] : ir.definitions) tape.define(name, e);
   const std::vector<std::set<std::string>> varies = linear::dependences(ir);
+  const std::set<ValueId> words = linear::words_of(ir);
   std::vector<PhaseCode> phases;
   for (const Item& item : ir.phases) {
     if (!item.is_loop() || !item.loop->parallel) throw Error("a phase is a nest of parallel loops");
-    phases.push_back(PhaseEmitter(ir, varies, target, tape).run(*item.loop));
+    phases.push_back(PhaseEmitter(ir, varies, words, target, tape).run(*item.loop));
   }
   return phases;
 }

@@ -69,7 +69,7 @@ struct Instruction {
   Memory mem{};
   std::int64_t imm = 0;
   std::uint32_t label = 0;
-  std::array<VReg, 2> temps{kNoReg, kNoReg};  ///< scratch: written before the last source is read
+  std::array<VReg, 4> temps{kNoReg, kNoReg, kNoReg, kNoReg};  ///< scratch: written before the last source is read
   std::uint32_t origin = 0;                   ///< the Linear IR expression that it came from
 };
 

@@ -27,6 +27,14 @@ ValueId static_power(Graph& graph, ValueId x, double exponent) {
   return kNone;
 }
 
+/// The exponent of a float: a number of any type. (An integer may have dimensions of one element.)
+std::optional<double> exponent_of(const Graph& graph, const Node& power) {
+  const Value& exponent = graph.value(power.inputs[1]);
+  if (is_float(exponent.precision)) return scalar(graph, power.inputs[1]);
+  const bool is_number = exponent.constant && exponent.constant->size() == 1 && exponent.shape.size() <= graph.value(power.inputs[0]).shape.size();
+  return is_number ? std::optional<double>(static_cast<double>(exponent.constant->int_at(0))) : std::nullopt;
+}
+
 }  // namespace
 
 bool convert_power_to_power_static(Graph& graph) {
@@ -34,7 +42,7 @@ bool convert_power_to_power_static(Graph& graph) {
   for (const NodeId id : graph.order()) {
     if (graph.node(id).op != OpKind::Pow) continue;
     const ValueId x = graph.node(id).inputs[0], old = graph.node(id).outputs[0];
-    const auto exponent = scalar(graph, graph.node(id).inputs[1]);
+    const auto exponent = exponent_of(graph, graph.node(id));
     if (!exponent || !is_float(graph.value(x).precision)) continue;
     const ValueId power = static_power(graph, x, *exponent);
     if (power == kNone) continue;

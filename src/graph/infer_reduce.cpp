@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "graph/infer_context.h"
+#include "support/expr_fold.h"
 
 namespace burin {
 namespace {
@@ -19,29 +20,31 @@ Shape reduced(const Shape& shape, const std::vector<std::int64_t>& axes, bool ke
   return result;
 }
 
+bool reduces_expressions(OpKind op) {
+  return op == OpKind::ReduceSum || op == OpKind::ReduceProd || op == OpKind::ReduceMax || op == OpKind::ReduceMin;
+}
+
+Expr combined(const ShapeMath& math, OpKind op, const Expr& a, const Expr& b) {
+  switch (op) {
+    case OpKind::ReduceSum: return a + b;
+    case OpKind::ReduceProd: return a * b;
+    case OpKind::ReduceMax: return math.max(a, b);
+    default: return math.min(a, b);
+  }
+}
+
+/// Nothing also where it wraps in 64 bits: such integers are no shapes.
 Elements reduced_elements(const InferContext& context, const std::vector<std::int64_t>& axes) {
   const Elements& elements = context.in(0).elements;
   if (!elements || elements->empty()) return std::nullopt;
   if (axes.empty()) return elements;
-  const ShapeMath math = context.math();
-  Expr result = elements->front();
-  for (std::size_t i = 1; i < elements->size(); ++i) {
-    const Expr& next = (*elements)[i];
-    switch (context.op()) {
-      case OpKind::ReduceSum: result += next; break;
-      case OpKind::ReduceProd: result *= next; break;
-      case OpKind::ReduceMax: result = math.max(result, next); break;
-      case OpKind::ReduceMin: result = math.min(result, next); break;
-      default: return std::nullopt;
-    }
-  }
-  switch (context.op()) {
-    case OpKind::ReduceSum:
-    case OpKind::ReduceProd:
-    case OpKind::ReduceMax:
-    case OpKind::ReduceMin: return std::vector<Expr>{result};
-    default: return std::nullopt;
-  }
+  if (!reduces_expressions(context.op())) return std::nullopt;
+  const auto result = unless_too_large([&] {
+    Expr result = elements->front();
+    for (std::size_t i = 1; i < elements->size(); ++i) result = combined(context.math(), context.op(), result, (*elements)[i]);
+    return result;
+  });
+  return result ? Elements(std::vector<Expr>{*result}) : std::nullopt;
 }
 
 /// Parameters of one element for each channel, the dimension 1 of x.

@@ -10,6 +10,7 @@
 
 #include "burin/error.h"
 #include "graph/interpreter_ops.h"
+#include "support/integer_division.h"
 
 namespace burin::interpreter {
 
@@ -147,21 +148,6 @@ double minimum(double a, double b) {
 }  // NaN wins, as in numpy
 double maximum(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
-Int divide(Int a, Int b) {
-  if (b == 0) fail("integer division by zero");
-  return b == -1 ? wrap_sub(0, a) : a / b;
-}
-
-Int remainder(Int a, Int b) {  // has the sign of a
-  if (b == 0) fail("integer division by zero");
-  return b == -1 ? 0 : a % b;
-}
-
-Int modulo(Int a, Int b) {  // has the sign of b
-  const Int r = remainder(a, b);
-  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-
 double modulo(double a, double b) {
   const double r = std::fmod(a, b);
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
@@ -272,9 +258,9 @@ Results pow(const Node&, const Graph&, Inputs in) {
 Results mod(const Node& node, const Graph& graph, Inputs in) {
   if (node.int_attribute("fmod", 0) != 0)
     return numbers2<[](double a, double b) { return std::fmod(a, b); },
-                    [](Int a, Int b) { return remainder(a, b); }>(node, graph, in);
+                    [](Int a, Int b) { return remainder_of(a, b); }>(node, graph, in);
   return numbers2<[](double a, double b) { return modulo(a, b); },
-                  [](Int a, Int b) { return modulo(a, b); }>(node, graph, in);
+                  [](Int a, Int b) { return modulo_of(a, b); }>(node, graph, in);
 }
 
 Results where(const Node&, const Graph&, Inputs in) {
@@ -363,7 +349,7 @@ void add_elementwise(NodeTable& table) {
   table[Mul] = numbers2<[](double a, double b) { return a * b; },
                         [](Int a, Int b) { return wrap_mul(a, b); }>;
   table[Div] =
-      numbers2<[](double a, double b) { return a / b; }, [](Int a, Int b) { return divide(a, b); }>;
+      numbers2<[](double a, double b) { return a / b; }, [](Int a, Int b) { return quotient_of(a, b); }>;
   table[Min] = numbers2<[](double a, double b) { return minimum(a, b); },
                         [](Int a, Int b) { return a < b ? a : b; }>;
   table[Max] = numbers2<[](double a, double b) { return maximum(a, b); },

@@ -10,6 +10,7 @@
 
 #include "graph/interpreter_ops.h"
 #include "graph/shape_math.h"
+#include "support/integer_division.h"
 
 namespace burin::interpreter {
 
@@ -85,10 +86,7 @@ struct Sum : Plain {
 
 struct Mean : Sum {
   static double last(double sum, std::int64_t count) { return sum / static_cast<double>(count); }
-  static std::int64_t last(std::int64_t sum, std::int64_t count) {
-    if (count == 0) fail("the mean of no integers");
-    return sum / count;
-  }
+  static std::int64_t last(std::int64_t sum, std::int64_t count) { return quotient_of(sum, count); }
 };
 
 struct Product : Plain {

@@ -94,6 +94,18 @@ std::set<ValueId> words_of(const LinearIR& ir) {
       case Op::sub_i32:
       case Op::mul_i32:
       case Op::mul_high_u32:
+      case Op::byte_of:
+      case Op::update_sum_i32:
+      case Op::update_max_i32:
+      case Op::update_min_i32:
+      case Op::update_prod_i32:
+      case Op::lanes_sum_i32:
+      case Op::lanes_max_i32:
+      case Op::lanes_min_i32:
+      case Op::lanes_prod_i32:
+      case Op::div_i32:
+      case Op::div_i64_low:
+      case Op::div_i64_high:
       case Op::sign_word:
       case Op::to_i32: words.insert(e.out); break;
       case Op::load:

@@ -33,6 +33,7 @@
 #include "linear/text.h"
 #include "support/checked.h"
 #include "support/integer_conversion.h"
+#include "support/integer_division.h"
 #include "support/tape.h"
 #include "target/target_info.h"
 
@@ -42,7 +43,7 @@ namespace {
 // ---------------------------------------------------------------------------------------------------------
 // What the operations compute. Updates and lanes_* fold: a is what they have, b and c are what comes.
 
-using Function = double (*)(double a, double b, double c, double imm);
+using Function = double (*)(double a, double b, double c, double d, double imm);
 
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 double minimum(double a, double b) { return std::isnan(a) || a < b ? a : b; }
@@ -52,11 +53,13 @@ std::uint32_t unsigned_word(double x) { return static_cast<std::uint32_t>(word(x
 /// Of what its low 32 bits say.
 double wrapped(std::uint64_t x) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(x)); }
 double to_f32(std::int64_t x) { return static_cast<float>(x); }
-double to_f32(double low, double high) { return to_f32(static_cast<std::int64_t>(high) * (std::int64_t{1} << 32) + unsigned_word(low)); }
+std::int64_t joined(double low, double high) { return static_cast<std::int64_t>(high) * (std::int64_t{1} << 32) + unsigned_word(low); }
+double low_word(std::int64_t x) { return wrapped(static_cast<std::uint64_t>(x)); }
+double high_word(std::int64_t x) { return wrapped(static_cast<std::uint64_t>(x) >> 32); }
 double truth(bool b) { return b ? 1.0 : 0.0; }
 
-#define F(formula) [](double a, double b, double c, double imm) -> double { \
-  static_cast<void>(a), static_cast<void>(b), static_cast<void>(c), static_cast<void>(imm); \
+#define F(formula) [](double a, double b, double c, double d, double imm) -> double { \
+  static_cast<void>(a), static_cast<void>(b), static_cast<void>(c), static_cast<void>(d), static_cast<void>(imm); \
   return formula; \
 }
 
@@ -107,6 +110,7 @@ Function function_of(Op op) {
     case Op::mul: return F(a * b);
     case Op::div: return F(a / b);
     case Op::pow: return F(std::pow(a, b));
+    case Op::fmod: return F(std::fmod(a, b));
     case Op::min: return F(minimum(a, b));
     case Op::max: return F(maximum(a, b));
     case Op::prelu: return F(a < 0 ? b * a : a);
@@ -125,19 +129,31 @@ Function function_of(Op op) {
     case Op::sub_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} - unsigned_word(b)));
     case Op::mul_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} * unsigned_word(b)));
     case Op::mul_high_u32: return F(wrapped(std::uint64_t{unsigned_word(a)} * unsigned_word(b) >> 32));
+    case Op::div_i32: return F(quotient_of(word(a), word(b)));
+    case Op::div_i64_low: return F(low_word(quotient_of(joined(a, b), joined(c, d))));
+    case Op::div_i64_high: return F(high_word(quotient_of(joined(a, b), joined(c, d))));
+    case Op::byte_of: return F(unsigned_word(a) >> (8 * static_cast<int>(imm)) & 0xFF);
     case Op::sign_word: return F(a < 0 ? -1.0 : 0.0);
     case Op::equal_i32: return F(truth(a == b));
     case Op::less_i32: return F(truth(a < b));
     case Op::less_u32: return F(truth(unsigned_word(a) < unsigned_word(b)));
     case Op::to_i32: return F(truncate_to<std::int32_t>(a));
     case Op::to_f32: return F(to_f32(static_cast<std::int64_t>(a)));
-    case Op::i64_to_f32: return F(to_f32(a, b));
+    case Op::i64_to_f32: return F(to_f32(joined(a, b)));
     case Op::update_fma: return F(a + b * c);
     case Op::update_sum: return F(a + b);
     case Op::update_max: return F(maximum(a, b));
     case Op::update_max_number: return F(std::fmax(a, b));  // it may lose a NaN, so it does
     case Op::update_min: return F(minimum(a, b));
     case Op::update_prod: return F(a * b);
+    case Op::update_sum_i32:
+    case Op::lanes_sum_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} + unsigned_word(b)));
+    case Op::update_prod_i32:
+    case Op::lanes_prod_i32: return F(wrapped(std::uint64_t{unsigned_word(a)} * unsigned_word(b)));
+    case Op::update_max_i32:
+    case Op::lanes_max_i32: return F(std::max(a, b));
+    case Op::update_min_i32:
+    case Op::lanes_min_i32: return F(std::min(a, b));
     case Op::lanes_sum: return F(a + b);
     case Op::lanes_max: return F(maximum(a, b));
     case Op::lanes_min: return F(minimum(a, b));
@@ -205,8 +221,10 @@ struct Cells {
   std::uint32_t iteration = 1;
 };
 
-/// What is addressed while an expression runs: the output, up to three operands, an element of memory.
-enum Slot : std::size_t { kOut, kFirst, kElement = 4, kSlots };
+constexpr std::size_t kMostOperands = 4;
+
+/// What is addressed while an expression runs: the output, the operands, an element of memory.
+enum Slot : std::size_t { kOut, kFirst, kElement = kFirst + kMostOperands, kSlots };
 using Offsets = std::array<std::int64_t, kSlots>;
 
 /// The positions that an expression runs over.
@@ -888,9 +906,9 @@ class Interpreter {
     }
     if (info(e.op).kind == OpClass::lanes) return fold(step, space);
     each(step, space, [&](const Offsets& o) {
-      std::array<double, 3> in{};
+      std::array<double, kMostOperands> in{};
       for (std::size_t i = 0; i < e.in.size(); ++i) in[i] = read(e.in[i], o[kFirst + i]);
-      write(e.out, o[kOut], step.function(in[0], in[1], in[2], e.imm));
+      write(e.out, o[kOut], step.function(in[0], in[1], in[2], in[3], e.imm));
     });
   }
 
@@ -902,7 +920,7 @@ class Interpreter {
     each(step, space, [&](const Offsets& o) {
       const double x = read(e.in[0], o[kFirst]);
       const bool is_first = out.written[static_cast<std::size_t>(o[kOut])] == 0;
-      write(e.out, o[kOut], is_first ? x : step.function(read(e.out, o[kOut]), x, 0, 0));
+      write(e.out, o[kOut], is_first ? x : step.function(read(e.out, o[kOut]), x, 0, 0, 0));
     });
   }
 

@@ -35,11 +35,8 @@ const std::map<OpKind, Op>& elementwise_table() {
       {OpKind::Sigmoid, Op::sigmoid},
       {OpKind::Erf, Op::erf},
       {OpKind::Relu, Op::relu},
-      {OpKind::LeakyRelu, Op::leaky_relu},
-      {OpKind::Elu, Op::elu},
       {OpKind::Silu, Op::silu},
       {OpKind::Softplus, Op::softplus},
-      {OpKind::HardSigmoid, Op::hard_sigmoid},
       {OpKind::HardSwish, Op::hard_swish},
       {OpKind::Floor, Op::floor},
       {OpKind::Ceil, Op::ceil},
@@ -49,12 +46,12 @@ const std::map<OpKind, Op>& elementwise_table() {
       {OpKind::Cos, Op::cos},
       {OpKind::Not, Op::logical_not},
       {OpKind::IsNaN, Op::is_nan},
-      {OpKind::IsInf, Op::is_inf},
       {OpKind::Add, Op::add},
       {OpKind::Sub, Op::sub},
       {OpKind::Mul, Op::mul},
       {OpKind::Div, Op::div},
       {OpKind::Pow, Op::pow},
+      {OpKind::Mod, Op::fmod},
       {OpKind::Min, Op::min},
       {OpKind::Max, Op::max},
       {OpKind::PRelu, Op::prelu},
@@ -399,7 +396,8 @@ class Lowering {
   // ---- integers that are words ----
 
   /// Whether an integer is computed from tensors, not from positions and known numbers alone (which lie in f32
-  /// registers). A product of positions is, too: f32 does not hold it where there are many. So is a Clip, which seldom is one.
+  /// registers). A product of positions is, too: f32 does not hold it where there are many. So is what linear/integer_range.h
+  /// says nothing of, as it seldom is computed of positions.
   bool is_words(ValueId v) {
     v = root_of(v);
     const Value& value = body_.value(v);
@@ -412,13 +410,28 @@ class Lowering {
     return computes_words(node);
   }
 
+  static bool has_no_bounds(OpKind op) {
+    switch (op) {
+      case OpKind::Mul:
+      case OpKind::Square:
+      case OpKind::Pow:
+      case OpKind::Div:
+      case OpKind::Mod:
+      case OpKind::Sign:
+      case OpKind::Relu:
+      case OpKind::PRelu:
+      case OpKind::Clip: return true;
+      default: return info(op).category == OpCategory::reduce;
+    }
+  }
+
   bool computes_words(const Node& node) {
     const auto [known, fresh] = computes_words_.try_emplace(&node, false);
     if (!fresh) return known->second;
     const auto is_result = [&](ValueId v) { return is_integer(body_.value(v).precision); };
     bool result = node.op == OpKind::Cast && is_result(node.outputs[0]) && !is_result(node.inputs[0]) &&
                   body_.value(node.inputs[0]).precision != Precision::boolean;
-    result = result || ((node.op == OpKind::Mul || node.op == OpKind::Clip) && is_result(node.outputs[0]));
+    result = result || (has_no_bounds(node.op) && is_result(node.outputs[0]));
     for (const ValueId input : node.inputs) result = result || (input != burin::kNone && is_words(input));
     if (!result && is_result(node.outputs[0])) result = is_large(node.outputs[0]);
     for (const ValueId input : node.inputs) result = result || (input != burin::kNone && is_large(input));
@@ -449,6 +462,40 @@ class Lowering {
     return {low, emit_load(block, place.memory, 2 * index + 1)};
   }
 
+  /// The only number that the value has, if it is known.
+  std::optional<std::int64_t> known_integer(ValueId v) const {
+    const Value& value = body_.value(root_of(v));
+    if (value.constant && value.constant->size() == 1) return value.constant->int_at(0);
+    if (value.elements && value.elements->size() == 1) return value.elements->front().as_constant();
+    return std::nullopt;
+  }
+
+  /// Computed once, for a Div and for a Mod.
+  Words quotient(WordArithmetic& arithmetic, const Node& node, const Words& a, const Words& b) {
+    const std::pair of(root_of(node.inputs[0]), root_of(node.inputs[1]));
+    const auto found = quotients_.find(of);
+    return found != quotients_.end() ? found->second : quotients_[of] = arithmetic.quotient(a, b);
+  }
+
+  Words modulo(WordArithmetic& arithmetic, const Node& node, const Words& a, const Words& b) {
+    const Words rest = arithmetic.remainder(a, b, quotient(arithmetic, node, a, b));
+    const bool truncates = node.int_attribute("fmod", 0) != 0;
+    return truncates ? rest : arithmetic.modulo(rest, b, known_integer(node.inputs[1]));
+  }
+
+  void lower_power_of_words(Block& block, const Node& node) {
+    const ValueId out = node.outputs[0];
+    WordArithmetic arithmetic(ir_, block);
+    if (is_float(body_.value(out).precision)) {
+      const std::uint32_t base = operand(block, node.inputs[0]);
+      computed_[out] = emit_op(block, Op::pow, {base, arithmetic.to_f32(words(block, node.inputs[1]))});
+    } else if (const auto exponent = known_integer(node.inputs[1]); exponent && *exponent >= 0) {
+      computed_words_[out] = arithmetic.power(words(block, node.inputs[0]), static_cast<std::uint64_t>(*exponent));
+    } else {
+      throw Error(fmt::format("node '{}': no kernel for a Pow of integers whose exponent is not known", node.name));
+    }
+  }
+
   void lower_words(const Node& node) {
     const ValueId out = node.outputs[0];
     Block& block = *open_nest(nests_, axes_.of(out));
@@ -469,6 +516,25 @@ class Lowering {
       case OpKind::Add: return combine(&WordArithmetic::add);
       case OpKind::Sub: return combine(&WordArithmetic::sub);
       case OpKind::Mul: return combine(&WordArithmetic::mul);
+      case OpKind::Div: {
+        const Words left = a(), right = b();
+        return gives(quotient(arithmetic, node, left, right));
+      }
+      case OpKind::Mod: {
+        const Words left = a(), right = b();
+        return gives(modulo(arithmetic, node, left, right));
+      }
+      case OpKind::Pow: return lower_power_of_words(block, node);
+      case OpKind::Square: return gives(arithmetic.power(a(), 2));
+      case OpKind::Sign: return gives(arithmetic.sign(a()));
+      case OpKind::Relu: {
+        const Words x = a();
+        return gives(arithmetic.max(x, arithmetic.constant(0, x.is_wide())));
+      }
+      case OpKind::PRelu: {
+        const Words x = a(), slope = b();
+        return gives(arithmetic.select(arithmetic.is_negative(x), arithmetic.mul(slope, x), x));
+      }
       case OpKind::Min: return combine(&WordArithmetic::min);
       case OpKind::Max: return combine(&WordArithmetic::max);
       case OpKind::Neg: return gives(arithmetic.negate(a()));
@@ -523,7 +589,7 @@ class Lowering {
     const Node& node = body_.node(id);
     if (is_view(node.op) || node.op == OpKind::Range || node.op == OpKind::Slice || is_put_together(body_, node.outputs[0])) return;
     switch (info(node.op).category) {
-      case OpCategory::reduce: return lower_reduction(id);
+      case OpCategory::reduce: return is_integer(body_.value(node.inputs[0]).precision) ? lower_reduction_of_words(id) : lower_reduction(id);
       case OpCategory::matmul: return lower_product(id);
       default: return computes_words(node) ? lower_words(node) : lower_elementwise(node);
     }
@@ -563,8 +629,12 @@ class Lowering {
   std::uint32_t emit_elementwise(Block& block, const Node& node, const std::vector<std::uint32_t>& in) {
     if (is_softmax_power(node)) return emit_softmax_power(block, node, in);
     if (auto it = elementwise_table().find(node.op); it != elementwise_table().end())
-      return emit_op(block, it->second, in, node.float_attribute("alpha", 0));
+      return emit_op(block, it->second, in);
     switch (node.op) {
+      case OpKind::LeakyRelu: return emit_op(block, Op::leaky_relu, in, node.float_attribute("alpha", 0.01));
+      case OpKind::Elu: return emit_op(block, Op::elu, in, node.float_attribute("alpha", 1));
+      case OpKind::HardSigmoid: return emit_hard_sigmoid(block, node, in[0]);
+      case OpKind::IsInf: return emit_is_inf(block, node, in[0]);
       case OpKind::Gelu:
         return emit_op(block, node.string_attribute("approximate", "none") == "tanh" ? Op::gelu_tanh : Op::gelu, in);
       case OpKind::Clip: {
@@ -576,6 +646,20 @@ class Lowering {
       case OpKind::Cast: return emit_cast(block, node, in[0]);
       default: throw Error(fmt::format("node '{}': no kernel for {}", node.name, info(node.op).name));
     }
+  }
+
+  std::uint32_t emit_hard_sigmoid(Block& block, const Node& node, std::uint32_t x) {
+    const double alpha = node.float_attribute("alpha", 0.2), beta = node.float_attribute("beta", 0.5);
+    if (beta == 0.5) return emit_op(block, Op::hard_sigmoid, {x}, alpha);
+    const std::uint32_t line = emit_op(block, Op::fma, {x, emit_fill(block, alpha), emit_fill(block, beta)});
+    return emit_op(block, Op::min, {emit_op(block, Op::max, {line, emit_fill(block, 0)}), emit_fill(block, 1)});
+  }
+
+  std::uint32_t emit_is_inf(Block& block, const Node& node, std::uint32_t x) {
+    const bool positive = node.int_attribute("detect_positive", 1) != 0, negative = node.int_attribute("detect_negative", 1) != 0;
+    if (positive && negative) return emit_op(block, Op::is_inf, {x});
+    if (positive || negative) return emit_op(block, Op::equal, {x, emit_fill(block, positive ? kInfinity : -kInfinity)});
+    return emit_op(block, Op::less, {x, x});  // never
   }
 
   std::uint32_t emit_cast(Block& block, const Node& node, std::uint32_t x) {
@@ -622,6 +706,110 @@ class Lowering {
       value = emit_op(*outer, Op::div, {value, emit_integer(*outer, std::move(count))});
     }
     computed_[node.outputs[0]] = value;
+  }
+
+  // ---- reductions of words ----
+
+  /// Running words, what starts them, and the loops that they run over.
+  struct RunningWords {
+    Reduction reduction;
+    std::vector<std::uint32_t> values;
+    Block *outer, *inner;
+    bool folds_lanes;
+  };
+  RunningWords open_running_words(NodeId id, Block* outer, const Reduction& r, std::size_t count) {
+    const std::vector<AxisId> kept = axes_.of(body_.node(id).outputs[0]), &folded = axes_.reduced[id];
+    RunningWords running{r, {}, outer, nullptr, std::any_of(folded.begin(), folded.end(), [&](AxisId a) { return is_lane(a); })};
+    for (std::size_t i = 0; i < count; ++i) running.values.push_back(emit_fill(*outer, r.start, tile_variables(kept, folded)));
+    running.inner = open_nest(outer, folded);
+    return running;
+  }
+
+  /// Takes in an operand each, and gives what they are behind the loops.
+  std::vector<std::uint32_t> run_words(const RunningWords& running, const std::vector<std::uint32_t>& operands) {
+    std::vector<std::uint32_t> results = running.values;
+    for (std::size_t i = 0; i < operands.size(); ++i) emit_update(*running.inner, running.reduction.update, running.values[i], {operands[i]});
+    if (running.folds_lanes)
+      for (std::uint32_t& value : results) value = emit_op(*running.outer, running.reduction.fold_lanes, {value});
+    return results;
+  }
+
+  static Reduction reduction_of_words(OpKind op) {
+    switch (op) {
+      case OpKind::ReduceMax: return {Op::update_max_i32, Op::lanes_max_i32, std::numeric_limits<std::int32_t>::min()};
+      case OpKind::ReduceMin: return {Op::update_min_i32, Op::lanes_min_i32, std::numeric_limits<std::int32_t>::max()};
+      case OpKind::ReduceProd: return {Op::update_prod_i32, Op::lanes_prod_i32, 1};
+      default: return {Op::update_sum_i32, Op::lanes_sum_i32, 0};
+    }
+  }
+
+  void lower_reduction_of_words(NodeId id) {
+    const Node& node = body_.node(id);
+    const ValueId out = node.outputs[0];
+    Block* outer = open_nest(nests_, axes_.of(out));
+    const bool wide = body_.value(out).precision == Precision::i64;
+    const bool orders = node.op == OpKind::ReduceMax || node.op == OpKind::ReduceMin;
+    if (node.op == OpKind::ReduceL2 || (node.op == OpKind::ReduceProd && wide))
+      throw Error(fmt::format("node '{}': no kernel for {} of {}", node.name, info(node.op).name, to_string(body_.value(out).precision)));
+    if (node.op == OpKind::ReduceMean)
+      computed_words_[out] = mean_of_words(id, outer, wide);
+    else if (!wide)
+      computed_words_[out] = {single_word(id, outer)};
+    else
+      computed_words_[out] = orders ? extreme_of_pairs(id, outer) : sum_of_pairs(id, outer);
+  }
+
+  std::uint32_t single_word(NodeId id, Block* outer) {
+    const Node& node = body_.node(id);
+    const RunningWords running = open_running_words(id, outer, reduction_of_words(node.op), 1);
+    return run_words(running, {words(*running.inner, node.inputs[0]).low}).front();
+  }
+
+  Expr folded_elements(NodeId id) const {
+    Expr count = 1;
+    for (AxisId a : axes_.reduced[id]) count *= axes_.axes[a].extent;
+    return count;
+  }
+
+  /// Words do not carry; of bytes, the sums of not too many fit.
+  Words sum_of_pairs(NodeId id, Block* outer) {
+    constexpr std::int64_t kMostSummed = std::int64_t{1} << 24;
+    constexpr int kBytes = 4;
+    ir_.facts.assume_at_least(kMostSummed - folded_elements(id), 0, "integers that are summed");
+    const RunningWords running = open_running_words(id, outer, reduction_of_words(OpKind::ReduceSum), kBytes + 1);
+    const Words x = WordArithmetic(ir_, *running.inner).resized(words(*running.inner, body_.node(id).inputs[0]), true);
+    std::vector<std::uint32_t> parts;
+    for (int place = 0; place < kBytes; ++place) parts.push_back(emit_op(*running.inner, Op::byte_of, {x.low}, place));
+    parts.push_back(x.high);
+    std::vector<std::uint32_t> sums = run_words(running, parts);
+    const std::uint32_t high = sums.back();
+    sums.pop_back();
+    return WordArithmetic(ir_, *outer).sum_of_bytes(sums, high);
+  }
+
+  /// (A sum of i32 may need more than one word on its way to a mean.)
+  Words mean_of_words(NodeId id, Block* outer, bool wide) {
+    const Words sum = sum_of_pairs(id, outer);
+    WordArithmetic arithmetic(ir_, *outer);
+    return arithmetic.resized(arithmetic.quotient(sum, arithmetic.known(folded_elements(id), true)), wide);
+  }
+
+  /// That of the higher words, then that of the lower words beside it. Unsigned words are in order where their highest bit
+  /// is another.
+  Words extreme_of_pairs(NodeId id, Block* outer) {
+    const Node& node = body_.node(id);
+    const Reduction r = reduction_of_words(node.op);
+    const auto with_other_sign = [&](Block& block, std::uint32_t x) {
+      WordArithmetic arithmetic(ir_, block);
+      return arithmetic.add({x}, arithmetic.constant(std::numeric_limits<std::int32_t>::min(), false)).low;
+    };
+    RunningWords running = open_running_words(id, outer, r, 1);
+    const std::uint32_t high = run_words(running, {words(*running.inner, node.inputs[0]).high}).front();
+    running = open_running_words(id, outer, r, 1);
+    const Words x = words(*running.inner, node.inputs[0]);
+    WordArithmetic inside(ir_, *running.inner);
+    const Words candidate = inside.select(inside.equal({x.high}, {high}), {with_other_sign(*running.inner, x.low)}, inside.constant(static_cast<std::int64_t>(r.start), false));
+    return {with_other_sign(*outer, run_words(running, {candidate.low}).front()), high};
   }
 
   void lower_product(NodeId id) {
@@ -701,6 +889,7 @@ class Lowering {
   std::vector<MemoryId> output_memory_;
   std::map<ValueId, std::uint32_t> computed_;
   std::map<ValueId, Words> computed_words_;
+  std::map<std::pair<ValueId, ValueId>, Words> quotients_;  ///< by dividend and divisor
   std::map<const Node*, bool> computes_words_;
   IntegerBounds bounds_{body_};
 };

@@ -76,7 +76,9 @@ namespace {
 
 bool is_scratch(const Memory& m) { return m.kind == Memory::Kind::worker || m.kind == Memory::Kind::call; }
 
-bool is_accumulation(Op op) { return op == Op::update_sum || op == Op::update_prod || op == Op::update_fma; }
+bool is_accumulation(Op op) {
+  return op == Op::update_sum || op == Op::update_prod || op == Op::update_fma || op == Op::update_sum_i32 || op == Op::update_prod_i32;
+}
 
 class Verifier {
  public:

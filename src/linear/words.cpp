@@ -5,7 +5,7 @@ namespace burin::linear {
 namespace {
 
 constexpr double kWord = 0x1p32;
-constexpr int kWordBits = 32;
+constexpr int kWordBits = 32, kByteBits = 8;
 
 }  // namespace
 
@@ -60,6 +60,43 @@ Words WordArithmetic::mul(const Words& a, const Words& b) {
   return {low, emit(Op::add_i32, {emit(Op::mul_high_u32, {a.low, b.low}), crossed})};
 }
 
+Words WordArithmetic::quotient(const Words& a, const Words& b) {
+  if (!a.is_wide()) return {emit(Op::div_i32, {a.low, b.low})};
+  const std::vector<ValueId> in = {a.low, a.high, b.low, b.high};
+  return {emit(Op::div_i64_low, in), emit(Op::div_i64_high, in)};
+}
+
+Words WordArithmetic::modulo(const Words& remainder, const Words& b, std::optional<std::int64_t> known_b) {
+  ValueId has_other_sign = kNone;
+  if (!known_b)
+    has_other_sign = emit(Op::logical_and, {is_not_zero(remainder), emit(Op::logical_xor, {is_negative(remainder), is_negative(b)})});
+  else
+    has_other_sign = *known_b > 0 ? is_negative(remainder) : less(constant(0, b.is_wide()), remainder);
+  return select(has_other_sign, add(remainder, b), remainder);
+}
+
+/// By squares.
+Words WordArithmetic::power(const Words& x, std::uint64_t exponent) {
+  if (exponent == 0) return constant(1, x.is_wide());
+  if (exponent == 1) return x;
+  const Words even = power(mul(x, x), exponent / 2);
+  return exponent % 2 == 0 ? even : mul(even, x);
+}
+
+/// 0 or -1, and 1 of what is above 0.
+Words WordArithmetic::sign(const Words& x) {
+  const ValueId below = emit(Op::sign_word, {x.is_wide() ? x.high : x.low});
+  const ValueId above = emit(Op::to_i32, {less(constant(0, x.is_wide()), x)});
+  return resized({emit(Op::add_i32, {below, above})}, x.is_wide());
+}
+
+Words WordArithmetic::sum_of_bytes(const std::vector<ValueId>& sums, ValueId high) {
+  Words total{sums.front(), high};
+  for (std::size_t place = 1; place < sums.size(); ++place)
+    total = add(total, mul({sums[place], word(0)}, constant(std::int64_t{1} << (kByteBits * place), true)));
+  return total;
+}
+
 Words WordArithmetic::negate(const Words& x) { return sub(constant(0, x.is_wide()), x); }
 
 Words WordArithmetic::abs(const Words& x) { return select(less(x, constant(0, x.is_wide())), negate(x), x); }
@@ -79,6 +116,10 @@ ValueId WordArithmetic::less(const Words& a, const Words& b) {
 ValueId WordArithmetic::equal(const Words& a, const Words& b) {
   const ValueId low = emit(Op::equal_i32, {a.low, b.low});
   return a.is_wide() ? emit(Op::logical_and, {low, emit(Op::equal_i32, {a.high, b.high})}) : low;
+}
+
+ValueId WordArithmetic::is_negative(const Words& x) {
+  return emit(Op::less_i32, {x.is_wide() ? x.high : x.low, word(0)});
 }
 
 ValueId WordArithmetic::is_not_zero(const Words& x) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "linear/linear_ir.h"
 
 namespace burin::linear {
@@ -22,6 +24,16 @@ class WordArithmetic {
   Words add(const Words& a, const Words& b);
   Words sub(const Words& a, const Words& b);
   Words mul(const Words& a, const Words& b);
+  /// See support/integer_division.h.
+  Words quotient(const Words& a, const Words& b);
+  /// What a division leaves: with the sign of a.
+  Words remainder(const Words& a, const Words& b, const Words& quotient) { return sub(a, mul(quotient, b)); }
+  /// The same with the sign of b, of which more may be known.
+  Words modulo(const Words& remainder, const Words& b, std::optional<std::int64_t> known_b);
+  Words power(const Words& x, std::uint64_t exponent);
+  Words sign(const Words& x);
+  /// The sum of words that hold sums of bytes, bytes of one place each, and of higher words. (See byte_of.)
+  Words sum_of_bytes(const std::vector<ValueId>& sums, ValueId high);
   Words negate(const Words& x);
   Words abs(const Words& x);
   Words min(const Words& a, const Words& b) { return select(less(a, b), a, b); }
@@ -33,6 +45,7 @@ class WordArithmetic {
   ValueId equal(const Words& a, const Words& b);
   ValueId not_less(const Words& a, const Words& b) { return emit(Op::logical_not, {less(a, b)}); }
   ValueId is_not_zero(const Words& x);
+  ValueId is_negative(const Words& x);
 
   /// Of another width: the lower word, or the sign with it.
   Words resized(const Words& x, bool wide);

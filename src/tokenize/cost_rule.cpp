@@ -7,9 +7,14 @@
 namespace burin {
 namespace {
 
-/// Several passes over memory, or a long formula, in one node.
-bool is_heavy(OpKind op) {
-  switch (op) {
+/// Several passes over memory, or a long formula, in one node. (Alone, divisions of integers are the machine's own, one by
+/// one, and so are remainders of floats; for reductions of integers there is nothing but the reference interpreter.)
+bool is_heavy(const Graph& graph, const Node& node) {
+  const bool of_integers = !is_float(graph.value(node.inputs[0]).precision);
+  if (of_integers && info(node.op).category == OpCategory::reduce) return true;
+  switch (node.op) {
+    case OpKind::Mod: return true;
+    case OpKind::Div: return of_integers;
     case OpKind::Softmax:
     case OpKind::LogSoftmax:
     case OpKind::LayerNormalization:
@@ -42,7 +47,7 @@ std::string why_tiny_is_left() {
 
 std::optional<std::string> why_not_worth_it(const Graph& graph, const std::vector<NodeId>& nodes) {
   const auto works = std::count_if(nodes.begin(), nodes.end(), [&](NodeId id) { return !computes_nothing(graph.node(id).op); });
-  const bool heavy = std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) { return is_heavy(graph.node(id).op); });
+  const bool heavy = std::any_of(nodes.begin(), nodes.end(), [&](NodeId id) { return is_heavy(graph, graph.node(id)); });
   if (works == 0) return "computes nothing: a kernel of its own saves nothing";
   if (works < 2 && !heavy) return "one cheap operation: a kernel of its own saves nothing";
   return std::nullopt;

@@ -11,6 +11,7 @@
 #include "tokenize/carve.h"
 #include "tokenize/contraction.h"
 #include "tokenize/cost_rule.h"
+#include "tokenize/element_types.h"
 #include "tokenize/pieces_in_group.h"
 
 namespace burin {
@@ -52,30 +53,6 @@ bool is_supported_normalisation(const Graph& graph, const Node& node) {
 
 bool is_integer_of_kernels(Precision precision) { return precision == Precision::i32 || precision == Precision::i64; }
 
-/// What has kernels for i32 and i64: what linear/words.h computes, and movement. (A division of integers has no
-/// instruction; the machine's own, one by one, is what a stand-alone operation does.)
-bool is_carved_of_integers(OpKind op) {
-  switch (op) {
-    case OpKind::Add:
-    case OpKind::Sub:
-    case OpKind::Mul:
-    case OpKind::Min:
-    case OpKind::Max:
-    case OpKind::Neg:
-    case OpKind::Abs:
-    case OpKind::Equal:
-    case OpKind::Less:
-    case OpKind::LessOrEqual:
-    case OpKind::Greater:
-    case OpKind::GreaterOrEqual:
-    case OpKind::Where:
-    case OpKind::Clip:
-    case OpKind::Cast:
-    case OpKind::Identity: return true;
-    default: return is_movement_kind(op);
-  }
-}
-
 /// A shape that members iterate over, and those of its axes that they fold.
 struct Space {
   Shape shape;
@@ -114,8 +91,7 @@ class Candidates {
 
  private:
   bool is_candidate_kind(const Node& node) const {
-    return (is_elementwise(node.op) && node.op != OpKind::Mod) || is_reduction(node) ||
-           info(node.op).category == OpCategory::normalize;
+    return is_elementwise(node.op) || is_reduction(node) || info(node.op).category == OpCategory::normalize;
   }
   bool is_movement(const Node& node) const {
     return is_movement_of_group(graph_, node, users_, movement_) && !wrong_precision(node);
@@ -129,12 +105,25 @@ class Candidates {
 
   std::optional<std::string> wrong_type(const Node& node) const {
     if (auto reason = wrong_precision(node)) return reason;
-    if (reads_integers(node) && !is_carved_of_integers(node.op)) return fmt::format("no kernel for {} of integers", info(node.op).name);
+    if (const auto type = type_without_kernel(node)) return fmt::format("no kernel for {} of {}", info(node.op).name, to_string(*type));
+    if (auto reason = no_kernel_of_these(node)) return reason;
     const bool normalises = info(node.op).category == OpCategory::normalize;
     const bool folds_nothing = is_reduction(node) && node.ints_attribute("axes").empty();
     if (node.op == OpKind::ArgMax || folds_nothing ||
         (normalises && !is_supported_normalisation(graph_, node)))
       return fmt::format("no kernel for {}", info(node.op).name);
+    return std::nullopt;
+  }
+
+  /// What an operation's attributes and operands decide.
+  std::optional<std::string> no_kernel_of_these(const Node& node) const {
+    const bool floats = is_float(graph_.value(node.inputs[0]).precision);
+    if (node.op == OpKind::Mod && floats && node.int_attribute("fmod", 0) == 0) return "no kernel for Mod of floats without fmod";
+    if (node.op != OpKind::Pow || floats) return std::nullopt;
+    const Value& exponent = graph_.value(node.inputs[1]);
+    const auto& known = exponent.elements;
+    const auto number = known && known->size() == 1 ? known->front().as_constant() : std::nullopt;
+    if (!number || *number < 0) return "no kernel for Pow of integers whose exponent is not known";
     return std::nullopt;
   }
 
@@ -150,10 +139,13 @@ class Candidates {
     return std::nullopt;
   }
 
-  bool reads_integers(const Node& node) const {
-    return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId v) {
-      return v != kNone && !is_shape_operand(node, v) && is_integer_of_kernels(graph_.value(v).precision);
-    });
+  /// (What a wrong type of another kind would be does not get through inference.)
+  std::optional<Precision> type_without_kernel(const Node& node) const {
+    for (const ValueId v : node.inputs) {
+      if (v == kNone || is_shape_operand(node, v) || !is_integer_of_kernels(graph_.value(v).precision)) continue;
+      if (!is_carved_of(node.op, graph_.value(v).precision)) return graph_.value(v).precision;
+    }
+    return std::nullopt;
   }
 
   /// Bounds of a Slice, the shape of a Reshape: integers that are known.

@@ -3,7 +3,9 @@
 
 #include <string>
 
+#include "burin/graph.h"
 #include "burin/onnx.h"
+#include "tokenize/element_types.h"
 #include "tools/commands.h"
 
 namespace burin::tools {
@@ -23,6 +25,28 @@ into ordinary ones, so that they are carved as any others.
 |---|---|---|
 )";
 
+constexpr std::string_view kGroups = R"(
+## Operations in element-wise groups
+
+Of which element types groups take the graph's element-wise operations and reductions (f16, bf16 and narrow integers are
+left). Left are also a Mod of floats without `fmod` and a Pow of integers whose exponent is not known. Integers wrap;
+divided by zero they are 0, with all of the dividend left.
+
+| Operation | f32 | i32 | i64 | bool |
+|---|---|---|---|---|
+)";
+
+constexpr OpKind kOperations[] = {
+#define BURIN_OP(name, text, category, min_inputs, max_inputs) OpKind::name,
+#include "burin/ops.def"
+};
+
+std::string row(OpKind op) {
+  const auto taken = [&](Precision p) { return is_carved_of(op, p) ? "yes" : ""; };
+  return fmt::format("| `{}` | {} | {} | {} | {} |\n", info(op).name, taken(Precision::f32), taken(Precision::i32),
+                     taken(Precision::i64), taken(Precision::boolean));
+}
+
 std::string row(const OnnxOperator& op) {
   const std::string prefix = op.domain.empty() ? "" : fmt::format("{}::", op.domain);
   return fmt::format("| `{}{}` | {} | {} |\n", prefix, op.name, fmt::join(op.known, ", "),
@@ -36,6 +60,9 @@ void add_operators(CLI::App& app, int& /*status*/) {
   sub->callback([] {
     fmt::print("{}", kHead);
     for (const OnnxOperator& op : onnx_operators()) fmt::print("{}", row(op));
+    fmt::print("{}", kGroups);
+    for (const OpKind op : kOperations)
+      if (is_elementwise(op) || info(op).category == OpCategory::reduce) fmt::print("{}", row(op));
   });
 }
 

@@ -75,8 +75,8 @@ std::optional<Known> GeneratedGraphBuilder::unary(OpKind op, const Known& x) {
     case OpKind::Erf: return monotone([](double v) { return std::erf(v); }, 1.2);
     case OpKind::Elu:
     case OpKind::LeakyRelu:
-      return apply(op, {x.id}, std::min(lo, 0.0), std::max(hi, 0.0), x.error, {{"alpha", random_.chance(0.5) ? 0.25 : 0.01}});
-    case OpKind::HardSigmoid: return apply(op, {x.id}, 0, 1, x.error, {{"alpha", 0.2}});
+      return apply(op, {x.id}, std::min({lo, 0.0, -1.0}), std::max(hi, 0.0), x.error, random_.chance(0.3) ? Attributes{} : Attributes{{"alpha", random_.chance(0.5) ? 0.25 : 0.01}});
+    case OpKind::HardSigmoid: return apply(op, {x.id}, 0, 1, x.error, random_.pick<Attributes>({{}, {{"alpha", 0.25}}, {{"alpha", 0.25}, {"beta", 0.375}}}));
     case OpKind::HardSwish: return apply(op, {x.id}, -0.5, std::max(hi, 0.0), 2 * x.error);
     case OpKind::Gelu:
       return apply(op, {x.id}, -0.2, std::max(hi, 0.0), 1.2 * x.error,
@@ -123,6 +123,13 @@ std::optional<Known> GeneratedGraphBuilder::binary(OpKind op, const Known& a, co
       v.exact = a.exact && b.exact;
       return v;
     }
+    case OpKind::Mod: {
+      if (!a.exact || !b.exact || (b.low < 0.25 && b.high > -0.25)) return std::nullopt;
+      Known v = apply(op, {a.id, b.id}, std::min(a.low, 0.0), std::max(a.high, 0.0), 0, {{"fmod", std::int64_t{1}}});
+      v.error = 0;
+      v.exact = true;
+      return v;
+    }
     case OpKind::PRelu:
       return apply(op, {a.id, b.id}, -ma * std::max(mb, 1.0), ma * std::max(mb, 1.0), a.error * std::max(mb, 1.0) + ma * b.error);
     default: return std::nullopt;
@@ -131,14 +138,21 @@ std::optional<Known> GeneratedGraphBuilder::binary(OpKind op, const Known& a, co
 
 std::optional<Known> GeneratedGraphBuilder::power(const Known& x) {
   const double exponent = random_.pick({2.0, 3.0, 0.5, -1.0, 1.7});
+  const auto exponent_id = [&] {
+    if (exponent != std::floor(exponent) || random_.chance(0.5)) return scalar(exponent).id;
+    Tensor t = Tensor::zeros(random_.pick({Precision::i32, Precision::i64}), {});
+    t.set_int(0, static_cast<std::int64_t>(exponent));
+    feature("power", "integer exponent");
+    return graph().add_constant("", t);
+  };
   if (exponent == 2.0 || exponent == 3.0) {
     if (x.magnitude() > 8) return std::nullopt;
     const double top = std::pow(x.magnitude(), exponent);
-    return apply(OpKind::Pow, {x.id, scalar(exponent).id}, -top, top, exponent * top / std::max(x.magnitude(), 0.1) * x.error);
+    return apply(OpKind::Pow, {x.id, exponent_id()}, -top, top, exponent * top / std::max(x.magnitude(), 0.1) * x.error);
   }
   if (x.low < 0.25 || x.high > 20) return std::nullopt;
   const auto [lo, hi] = std::minmax({std::pow(x.low, exponent), std::pow(x.high, exponent)});
-  return apply(OpKind::Pow, {x.id, scalar(exponent).id}, lo, hi, 20 * x.error);
+  return apply(OpKind::Pow, {x.id, exponent_id()}, lo, hi, 20 * x.error);
 }
 
 Known GeneratedGraphBuilder::clip(const Known& x, double low, double high) {

@@ -242,10 +242,19 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   bool try_binary() {
     const std::size_t i = pick_item(Precision::f32);
     const std::size_t j = random_.chance(0.2) ? add_leaf({}) : pick_item(Precision::f32);
-    const auto op = random_.pick({OpKind::Add, OpKind::Sub, OpKind::Mul, OpKind::Div, OpKind::Min, OpKind::Max, OpKind::PRelu});
+    const auto op = random_.pick({OpKind::Add, OpKind::Sub, OpKind::Mul, OpKind::Div, OpKind::Min, OpKind::Max, OpKind::PRelu, OpKind::Mod});
+    if (op == OpKind::Mod) return try_float_remainder();
     // PRelu broadcasts its slope to x, not the other way round.
     if (op == OpKind::PRelu && (!one_at_call_.empty() || joined({i, j}) != items_[i].full)) return false;
     const std::optional<Known> v = binary(op, items_[i].value, items_[j].value);
+    if (!v) return false;
+    add(*v, {i, j});
+    return true;
+  }
+
+  bool try_float_remainder() {
+    const std::size_t i = pick_item(Precision::f32, true), j = add_leaf("pos");
+    const std::optional<Known> v = binary(OpKind::Mod, items_[i].value, items_[j].value);
     if (!v) return false;
     add(*v, {i, j});
     return true;
@@ -305,17 +314,31 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
       add(v, of, to);
       feature("integer_op", std::string(info(op).text));
     };
-    const std::int64_t draw = random_.below(10);
+    const auto constant = [&](std::int64_t x) { return graph().add_constant("", integer_scalar(precision, x)); };
+    const auto compute_with = [&](OpKind op, std::int64_t x, Attributes attributes = {}) {
+      Known v = apply(op, {items_[i].value.id, constant(x)}, 0, 1, 0, std::move(attributes));
+      v.exact = true, v.error = 0;
+      feature("integer_op", std::string(info(op).text));
+      add(v, {i}, precision);
+    };
+    const std::int64_t draw = random_.below(13);
     if (draw < 3) return compute(random_.pick({OpKind::Add, OpKind::Sub, OpKind::Mul, OpKind::Min, OpKind::Max}), {i, pick_item(precision)}, precision);
-    if (draw < 4) return compute(random_.pick({OpKind::Neg, OpKind::Abs}), {i}, precision);
+    if (draw < 4) return compute(random_.pick({OpKind::Neg, OpKind::Abs, OpKind::Sign, OpKind::Relu}), {i}, precision);
+    if (draw >= 10) {
+      const Attributes fmod = random_.chance(0.5) ? Attributes{} : Attributes{{"fmod", std::int64_t{1}}};
+      const auto divisor = random_.chance(0.2) ? random_.pick(special_integers()) : random_.between(-9, 9);
+      feature("integer_division", draw == 12 ? "by a constant" : "by a tensor");
+      if (draw == 10) return compute(OpKind::Div, {i, pick_item(precision)}, precision);
+      if (draw == 11) return compute(OpKind::Mod, {i, pick_item(precision)}, precision, fmod);
+      return random_.chance(0.5) ? compute_with(OpKind::Div, divisor) : random_.chance(0.7) ? compute_with(OpKind::Mod, divisor, fmod) : compute_with(OpKind::Pow, random_.between(0, 9));
+    }
     if (draw < 6) {
       const auto op = random_.pick({OpKind::Equal, OpKind::Less, OpKind::LessOrEqual, OpKind::Greater, OpKind::GreaterOrEqual});
       return compute(op, {i, pick_item(precision)}, Precision::boolean);
     }
     if (draw < 7) return compute(OpKind::Where, {pick_item(Precision::boolean), i, pick_item(precision)}, precision);
     if (draw < 8) {
-      const auto bound = [&](std::int64_t x) { return graph().add_constant("", integer_scalar(precision, x)); };
-      Known v = apply(OpKind::Clip, {items_[i].value.id, bound(random_.between(-10, 0)), bound(random_.between(0, 1000))}, 0, 1, 0);
+      Known v = apply(OpKind::Clip, {items_[i].value.id, constant(random_.between(-10, 0)), constant(random_.between(0, 1000))}, 0, 1, 0);
       v.exact = true, v.error = 0;
       feature("integer_op", "clip");
       return add(v, {i}, precision);
@@ -357,8 +380,8 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   std::size_t dimension(const Item& item, std::size_t d) const { return rank_ - item.full.size() + d; }
 
   /// An item and one of its axes, with elements along it in all that is broadcast with it; mostly the last one.
-  std::optional<std::pair<std::size_t, std::size_t>> pick_axis() {
-    const std::size_t i = pick_item(Precision::f32);
+  std::optional<std::pair<std::size_t, std::size_t>> pick_axis(Precision precision = Precision::f32) {
+    const std::size_t i = pick_item(precision);
     const Item& item = items_[i];
     if (item.full.empty()) return std::nullopt;
     const std::size_t last = item.full.size() - 1;
@@ -375,7 +398,30 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     return item.full[axis] && !one_at_call_.contains(d) && !dims_[d].as_symbol().value_or("").starts_with("B");
   }
 
+  /// Of integers, which wrap.
+  bool try_integer_reduce() {
+    const Precision precision = random_.pick({Precision::i32, Precision::i64});
+    const auto picked = pick_axis(precision);
+    if (!picked) return false;
+    const auto [i, axis] = *picked;
+    const auto op = precision == Precision::i32 && random_.chance(0.2)
+                        ? OpKind::ReduceProd
+                        : random_.pick({OpKind::ReduceSum, OpKind::ReduceMean, OpKind::ReduceMax, OpKind::ReduceMin});
+    Known v = apply(op, {items_[i].value.id}, 0, 1, 0, {{"axes", std::vector<std::int64_t>{static_cast<std::int64_t>(axis)}}, {"keepdims", std::int64_t{1}}});
+    v.exact = true, v.error = 0;
+    add(v, {i}, precision);
+    items_.back().full[axis] = false;
+    feature("integer_op", std::string(info(op).text));
+    if (!random_.chance(0.5)) return true;
+    const std::size_t r = items_.size() - 1;
+    Known back = apply(random_.pick({OpKind::Sub, OpKind::Max, OpKind::Mod}), {items_[i].value.id, v.id}, 0, 1, 0);
+    back.exact = true, back.error = 0;
+    add(back, {i, r}, precision);
+    return true;
+  }
+
   bool try_reduce() {
+    if (random_.chance(0.2)) return try_integer_reduce();
     const auto picked = pick_axis();
     if (!picked) return false;
     const auto [i, axis] = *picked;
@@ -585,12 +631,15 @@ void declare_elementwise_features(Coverage& coverage) {
   coverage.declare("nodes", {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"});
   coverage.declare("outputs", {"one", "few", "many", "boolean", "reduced"});
   coverage.declare("integers", {"i32", "i64"});
-  coverage.declare("integer_op", {"add", "sub", "mul", "min", "max", "neg", "abs", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip", "cast"});
+  coverage.declare("integer_op", {"add", "sub", "mul", "min", "max", "neg", "abs", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip", "cast",
+                                  "sign", "relu", "div", "mod", "pow", "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_prod"});
+  coverage.declare("integer_division", {"by a constant", "by a tensor"});
+  coverage.declare("power", {"integer exponent"});
   coverage.declare("integer_cast", {"from f32", "from bool", "from i32", "from i64", "to f32"});
   coverage.declare("reduction", {"keepdims_0", "keepdims_0_read"});
   coverage.declare("op", {"abs", "neg", "sqrt", "rsqrt", "reciprocal", "square", "exp", "exp2", "log", "tanh", "sigmoid", "erf",
                           "relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "hard_sigmoid", "hard_swish", "floor", "ceil",
-                          "round", "sign", "sin", "cos", "not", "is_nan", "cast", "add", "sub", "mul", "div", "pow", "min", "max",
+                          "round", "sign", "sin", "cos", "not", "is_nan", "cast", "add", "sub", "mul", "div", "mod", "pow", "min", "max",
                           "prelu", "and", "or", "xor", "equal", "less", "less_equal", "greater", "greater_equal", "where", "clip",
                           "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "reduce_l2", "softmax", "log_softmax", "layer_norm",
                           "rms_norm", "group_norm", "instance_norm", "batch_norm"});

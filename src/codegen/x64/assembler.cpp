@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <deque>
 #include <limits>
@@ -24,6 +25,7 @@
 
 #include "burin/error.h"
 #include "codegen/machine_code.h"
+#include "codegen/x64/division.h"
 #include "codegen/x64/executable_memory.h"
 #include "codegen/x64/registers.h"
 
@@ -821,6 +823,42 @@ class Assembler : public Xbyak::CodeGenerator {
     return o.kind == Kind::constant ? scalar(static_cast<std::uint32_t>(o.value)) : ptr[address(i)];
   }
 
+  /// Products of the odd and of the even lanes, 64 bits each.
+  void mul_high_u32(const Instruction& i) {
+    constexpr std::uint8_t kWord = 32;
+    const Ymm even = vec(i.dst), odd = vec(temp(i, RegClass::vector)), a = vec(i.src[0]), b = vec(i.src[1]);
+    vpsrlq(odd, a, kWord);
+    vpsrlq(even, b, kWord);
+    vpmuludq(odd, odd, even);
+    vpmuludq(even, a, b);
+    vpsrlq(even, even, kWord);
+    vpsrlq(odd, odd, kWord);
+    vpsllq(odd, odd, kWord);
+    vorps(even, even, odd);
+  }
+
+  // Quotients and remainders.
+
+  template <std::size_t n>
+  std::array<Ymm, n> vector_temps(const Instruction& i) const {
+    std::array<Ymm, n> temps;
+    for (std::size_t t = 0; t < n; ++t) temps[t] = vec(temp(i, RegClass::vector, static_cast<int>(t)));
+    return temps;
+  }
+
+  void divide(const Instruction& i) {
+    Division division(*this, wide_, [this](double x) {
+      const auto bits = std::bit_cast<std::uint64_t>(x);
+      return ptr[rip + pool_.label({static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(bits >> 32)})];
+    });
+    const Ymm dst = vec(i.dst), a = vec(i.src[0]), b = vec(i.src[1]);
+    switch (i.op) {
+      case VOp::div_i32: return division.of_i32(dst, a, b, vector_temps<2>(i));
+      case VOp::div_i64: return division.of_i64(dst, a, b, vector_temps<4>(i));
+      default: return division.remainder(dst, a, b, vector_temps<3>(i));
+    }
+  }
+
   void fma_acc(const Instruction& i) {
     const Source b = source(i, 1);
     vfmadd231ps(vec(i.dst), vec(i.src[0]), b.operand());
@@ -977,6 +1015,9 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::fma: return fused(i, kFmadd);
       case VOp::fnma: return fused(i, kFnmadd);
       case VOp::fma_acc: return fma_acc(i);
+      case VOp::fmod:
+      case VOp::div_i32:
+      case VOp::div_i64: return divide(i);
       case VOp::round: return round(i);
       case VOp::fraction: return fraction(i);
       case VOp::scale_exponent: return scale_exponent(i);
@@ -987,6 +1028,9 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::add_i32: return binary(i, &C::vpaddd);
       case VOp::sub_i32: return binary(i, &C::vpsubd);
       case VOp::mul_i32: return binary(i, &C::vpmulld);
+      case VOp::mul_high_u32: return mul_high_u32(i);
+      case VOp::min_i32: return binary(i, &C::vpminsd);
+      case VOp::max_i32: return binary(i, &C::vpmaxsd);
       case VOp::shl_i32: return shift(i, &C::vpslld);
       case VOp::shr_i32: return shift(i, &C::vpsrld);
       case VOp::sar_i32: return shift(i, &C::vpsrad);
@@ -997,6 +1041,8 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::unpack_high32: return binary(i, &C::vunpckhps);
       case VOp::unpack_low64: return binary(i, &C::vunpcklpd);
       case VOp::unpack_high64: return binary(i, &C::vunpckhpd);
+      case VOp::shuffle_words:
+        return vshufps(vec(i.dst), vec(i.src[0]), vec(i.src[1]), static_cast<std::uint8_t>(i.imm));
       case VOp::shuffle128: return shuffle128(i);
       case VOp::permute_in128:
         return vpermilps(vec(i.dst), vec(i.src[0]), static_cast<std::uint8_t>(i.imm));

@@ -7,6 +7,7 @@
 
 #include "graph/interpreter_ops.h"
 #include "host/kernels/elementwise_rows.h"
+#include "support/integer_division.h"
 
 namespace burin::host {
 namespace {
@@ -59,35 +60,20 @@ RowFunction f32_row(const Node& node) {
 // ---------------------------------------------------------------------------------------------------------
 // Integers
 
-Int divide(Int a, Int b) {
-  if (b == 0) fail("integer division by zero");
-  return b == -1 ? wrap_sub(0, a) : a / b;
-}
-
-Int remainder(Int a, Int b) {  // has the sign of a
-  if (b == 0) fail("integer division by zero");
-  return b == -1 ? 0 : a % b;
-}
-
-Int modulo(Int a, Int b) {  // has the sign of b
-  const Int r = remainder(a, b);
-  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
-}
-
 template <typename T>
 RowFunction integer_row(const Node& node) {
   switch (node.op) {
     case OpKind::Add: return same<[](Int a, Int b) { return wrap_add(a, b); }, T>();
     case OpKind::Sub: return same<[](Int a, Int b) { return wrap_sub(a, b); }, T>();
     case OpKind::Mul: return same<[](Int a, Int b) { return wrap_mul(a, b); }, T>();
-    case OpKind::Div: return same_scalar<divide, T>();
+    case OpKind::Div: return same_scalar<[](Int a, Int b) { return quotient_of(a, b); }, T>();
     case OpKind::Min: return same<[](Int a, Int b) { return a < b ? a : b; }, T>();
     case OpKind::Max: return same<[](Int a, Int b) { return b < a ? a : b; }, T>();
     case OpKind::PRelu: return same<[](Int x, Int s) { return x < 0 ? wrap_mul(s, x) : x; }, T>();
     case OpKind::Mod:
       return node.int_attribute("fmod", 0) != 0
-                 ? same_scalar<remainder, T>()
-                 : same_scalar<[](Int a, Int b) { return modulo(a, b); }, T>();
+                 ? same_scalar<[](Int a, Int b) { return remainder_of(a, b); }, T>()
+                 : same_scalar<[](Int a, Int b) { return modulo_of(a, b); }, T>();
     default: return nullptr;
   }
 }

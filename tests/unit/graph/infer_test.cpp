@@ -326,6 +326,14 @@ TEST(InferReduce, AxesBecomeCanonical) {
   EXPECT_EQ(m.type(m.op(OpKind::ArgMax, {x}, {{"axis", std::int64_t{-1}}})), "i64[B,S,1]");
 }
 
+TEST(InferReduce, NothingIsKnownOfWhatWraps) {
+  Model m;
+  const ValueId huge = m.graph.add_constant("", Tensor::from_i64({2}, {INT64_MAX, INT64_MAX}));
+  const ValueId sum = m.op(OpKind::ReduceSum, {huge}, {{"axes", std::vector<std::int64_t>{0}}});
+  EXPECT_EQ(m.shape(sum), "[1]");
+  EXPECT_FALSE(m.graph.value(sum).elements.has_value());
+}
+
 TEST(InferNormalize, SoftmaxAndNorms) {
   Model m;
   const ValueId x = m.input({"B", "S", "768"});

@@ -242,15 +242,16 @@ TEST(Interpret, ChecksFacts) {
                {"dimension 0 of input 'x'", "4", "6"});
 }
 
-TEST(Interpret, IntegerDivisionByZeroIsAnError) {
+TEST(Interpret, IntegersDividedByZeroAreTheRemainder) {
   Graph g;
-  const ValueId x = g.add_input("x", Precision::i64, {1});
+  const ValueId x = g.add_input("x", Precision::i64, {2});
   const ValueId y = g.add_input("y", Precision::i64, {1});
-  g.outputs = {g.add_op(OpKind::Div, "quotient", {x, y})};
-  expect_words(message_of([&] {
-                 interpret(g, {Tensor::from_i64({1}, {1}), Tensor::from_i64({1}, {0})});
-               }),
-               {"'quotient'", "division by zero"});
+  g.outputs = {g.add_op(OpKind::Div, "quotient", {x, y}), g.add_op(OpKind::Mod, "modulo", {x, y})};
+  const auto results = interpret(g, {Tensor::from_i64({2}, {7, -7}), Tensor::from_i64({1}, {0})});
+  for (const std::int64_t i : {0, 1}) {
+    EXPECT_EQ(results[0].int_at(i), 0);
+    EXPECT_EQ(results[1].int_at(i), i == 0 ? 7 : -7);
+  }
 }
 
 TEST(Interpret, ThreadsShareAGraph) {

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "burin/error.h"
+#include "support/integer_division.h"
 #include "tests/unit/x64/vcode_kernel.h"
 
 namespace burin::codegen::test {
@@ -102,6 +103,8 @@ std::vector<OpCase> cases() {
       {VOp::add_i32, 2, words([](auto a, auto b, auto) { return a + b; })},
       {VOp::sub_i32, 2, words([](auto a, auto b, auto) { return a - b; })},
       {VOp::mul_i32, 2, words([](auto a, auto b, auto) { return a * b; })},
+      {VOp::min_i32, 2, words([](auto a, auto b, auto) { return static_cast<std::int32_t>(a) < static_cast<std::int32_t>(b) ? a : b; })},
+      {VOp::max_i32, 2, words([](auto a, auto b, auto) { return static_cast<std::int32_t>(a) > static_cast<std::int32_t>(b) ? a : b; })},
       {VOp::to_i32, 1, words([](auto a, auto, auto) {
          const double x = std::nearbyint(double{as_float(a)});
          if (!(x >= -0x1p31 && x < 0x1p31)) return 0x80000000U;
@@ -192,6 +195,7 @@ bool moves_bits(VOp op) {
     case VOp::fma:
     case VOp::fnma:
     case VOp::fma_acc:
+    case VOp::fmod:
     case VOp::round:
     case VOp::fraction:
     case VOp::scale_exponent: return false;
@@ -380,6 +384,9 @@ void check_with_temps(VOp op, std::size_t sources, const std::vector<RegClass>& 
     Lanes a = inputs.next(lanes), b = inputs.next(lanes), c = inputs.next(lanes);
     if (op == VOp::i64_to_f32 && round % 2 == 0)  // what one word holds, in all lanes
       for (std::size_t n = 0; n < lanes; ++n) b[n] = (a[n] >> 31) != 0 ? ~0U : 0U;
+    if (op == VOp::div_i64 && round % 2 == 0)
+      for (Lanes* of : {&a, &b})
+        for (std::size_t n = 0; n < lanes; n += 2) (*of)[n + 1] = ((*of)[n] >> 31) != 0 ? ~0U : 0U;
     Lanes read, expected;
     for (const Lanes* source : {&a, &b, &c}) read.insert(read.end(), source->begin(), source->end());
     read.resize(sources * lanes);
@@ -419,6 +426,33 @@ TEST(VectorOps, PairsOfWordsToFloats) {
     for (const Registers registers : {Registers::ascending, Registers::descending}) {
       ASSERT_NO_FATAL_FAILURE(
           check_with_temps(VOp::i64_to_f32, 2, {RegClass::vector, RegClass::general}, model, isa, registers, inputs));
+    }
+}
+
+/// The machine code has several ways of its own; which one is taken hangs on all lanes.
+TEST(VectorOps, DivisionsAndHighProducts) {
+  const Model of_i32 = words([](std::uint32_t a, std::uint32_t b, std::uint32_t) {
+    return static_cast<std::uint32_t>(quotient_of(static_cast<std::int32_t>(a), static_cast<std::int32_t>(b)));
+  });
+  const Model of_i64 = [](const Lanes& a, const Lanes& b, const Lanes&) {
+    Lanes r;
+    for (std::size_t n = 0; n < a.size(); n += 2) {
+      const auto pair = [&](const Lanes& of) { return static_cast<std::int64_t>(std::uint64_t{of[n + 1]} << 32 | of[n]); };
+      const auto q = static_cast<std::uint64_t>(quotient_of(pair(a), pair(b)));
+      r.insert(r.end(), {static_cast<std::uint32_t>(q), static_cast<std::uint32_t>(q >> 32)});
+    }
+    return r;
+  };
+  const Model high = words([](std::uint32_t a, std::uint32_t b, std::uint32_t) { return static_cast<std::uint32_t>(std::uint64_t{a} * b >> 32); });
+  const Model remainder = floats([](float a, float b, float) { return std::fmod(a, b); });
+  const std::vector<RegClass> vectors(4, RegClass::vector), three(3, RegClass::vector), two(2, RegClass::vector);
+  Inputs inputs;
+  for (const Isa isa : runnable_isas())
+    for (const Registers registers : {Registers::ascending, Registers::descending}) {
+      ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::div_i32, 2, two, of_i32, isa, registers, inputs));
+      ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::div_i64, 2, vectors, of_i64, isa, registers, inputs));
+      ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::fmod, 2, three, remainder, isa, registers, inputs));
+      ASSERT_NO_FATAL_FAILURE(check_with_temps(VOp::mul_high_u32, 2, {RegClass::vector}, high, isa, registers, inputs));
     }
 }
 
