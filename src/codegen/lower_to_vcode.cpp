@@ -91,6 +91,7 @@ class PhaseEmitter {
         values_(ir.values.size()) {
     linear::for_each_expression(ir.phases, [&](const Expression& e) {
       if (info(e.op).kind == linear::OpClass::update) updated_.insert(e.out);
+      if (e.op == Op::update_max_number) numbers_.insert(e.out);
       for (ValueId v : e.in) readers_[v].push_back(&e);
     });
   }
@@ -517,7 +518,7 @@ class PhaseEmitter {
     const Expression& e = *s.expression;
     b_.set_origin(origin_of(e));
     if (e.op == Op::fill) return emit_fill(e, row, vector);
-    if ((row > 0 && !s.rows) || (vector > 0 && !s.lanes)) return;
+    if ((row > 0 && (!s.rows || computes_packed(e))) || (vector > 0 && !s.lanes)) return;
     if (const auto pair = pairs_.find(&e); pair != pairs_.end()) {
       if (pair->second.is_done_here) (e.op == Op::load ? load_pair(pair->second, t, row, vector) : store_pair(pair->second, t, row, vector));
       return;
@@ -550,32 +551,49 @@ class PhaseEmitter {
 
   void emit_fold(const Expression& e, const Tile& t, std::int64_t row) {
     if (!values_.at(e.out).packed) {
-      slot(e.out, row, 0) = elementwise_.fold_lanes(e.op, all_vectors(e, row));
+      slot(e.out, row, 0) = elementwise_.fold_lanes(fold_of(e), all_vectors(e, row));
     } else if (row == 0) {
       std::vector<VReg> rows;
       for (std::int64_t r = 0; r < t.rows; ++r) rows.push_back(all_vectors(e, r));
-      slot(e.out, 0, 0) = elementwise_.fold_lanes_of_rows(e.op, std::move(rows));
+      slot(e.out, 0, 0) = elementwise_.fold_lanes_of_rows(fold_of(e), std::move(rows));
     }
   }
+
+  /// Of what may have lost a NaN already the fold may, too.
+  Op fold_of(const Expression& e) const { return numbers_.contains(e.in[0]) ? Op::update_max_number : e.op; }
 
   /// Those of the operand's row, folded into one.
   VReg all_vectors(const Expression& e, std::int64_t row) {
     const ValueRegisters& r = values_.at(e.in[0]);
     if (r.constant) return b_.constant_vector(*r.constant);
     VReg x = slot(e.in[0], row, 0);
-    for (std::int64_t v = 1; v < r.vectors; ++v) x = elementwise_.combine(e.op, x, slot(e.in[0], row, v));
+    for (std::int64_t v = 1; v < r.vectors; ++v) x = elementwise_.combine(fold_of(e), x, slot(e.in[0], row, v));
     return x;
   }
 
-  /// Whether folds of several rows share their shuffles: if rows are a power of two, and only stored, side by side.
+  /// Whether folds of several rows share their shuffles: if rows are a power of two, and only stored, side by side. What is
+  /// computed of them before is computed for all rows at once.
   bool is_packed(const Expression& e, const Tile& t) const {
     constexpr std::int64_t kFewest = 4;
-    if (info(e.op).kind != linear::OpClass::lanes || !spans_rows(e.out, t) || t.rows < kFewest) return false;
+    const linear::OpClass kind = info(e.op).kind;
+    if (kind == linear::OpClass::value) return std::ranges::any_of(e.in, [&](ValueId v) { return values_[v].packed; });
+    if (kind != linear::OpClass::lanes || !spans_rows(e.out, t) || t.rows < kFewest) return false;
     if (t.rows > target_.lanes() || (t.rows & (t.rows - 1)) != 0) return false;
-    const auto readers = readers_.find(e.out);
+    return is_used_packed(e.out, t);
+  }
+
+  bool is_used_packed(ValueId v, const Tile& t) const {
+    const auto readers = readers_.find(v);
     return readers != readers_.end() && std::ranges::all_of(readers->second, [&](const Expression* reader) {
-      return reader->op == Op::store && !is_boolean(*reader) && step_of(*reader, t.row_variable) == Expr(1);
+      if (reader->op == Op::store) return !is_boolean(*reader) && step_of(*reader, t.row_variable) == Expr(1);
+      return info(reader->op).kind == linear::OpClass::value && varies_[reader->out] == varies_[v] &&
+             std::ranges::all_of(reader->in, [&](ValueId other) { return other == v || !spans_rows(other, t); }) &&
+             is_used_packed(reader->out, t);
     });
+  }
+
+  bool computes_packed(const Expression& e) const {
+    return info(e.op).kind == linear::OpClass::value && e.out != linear::kNone && values_[e.out].packed;
   }
 
   /// The tile's first element is converted to f32; the others are a known number away from it.
@@ -924,9 +942,10 @@ class PhaseEmitter {
     const VReg value = elementwise_.in_register(element(e.in[0], row, vector));
     const VOp whole = e.past_caches && t.mask == kNoReg ? VOp::store_stream : VOp::store;
     streams_ |= whole == VOp::store_stream;
+    // Where all lanes are the same one is stored.
     Instruction i = is_boolean(e) ? element_access(s, t, row, vector, VOp::store_bool, VOp::store_bool, VOp::store_bool_strided)
-                                  : element_access(s, t, row, vector, VOp::store, whole, VOp::store_strided);
-    if (s.mode == AccessMode::splat) {  // all lanes are the same: one is stored
+                                  : element_access(s, t, row, vector, VOp::store_first, whole, VOp::store_strided);
+    if (s.mode == AccessMode::splat && is_boolean(e)) {
       i.count = prologue_.parameter(1);
       i.mask = first_lanes(i.count);
     }
@@ -1046,6 +1065,7 @@ class PhaseEmitter {
   const std::set<ValueId>& words_;                    ///< linear::words_of
   std::map<ValueId, std::vector<const Expression*>> readers_;
   std::set<ValueId> updated_;
+  std::set<ValueId> numbers_;  ///< running maxima that may lose a NaN
   bool streams_ = false;  ///< something is written past the caches
   std::vector<ValueRegisters> values_;  ///< by ValueId
   std::map<const Loop*, std::set<PointerKey>> required_;  ///< inside of a loop

@@ -179,6 +179,7 @@ class Lowering {
   Block* open_shared_loops() {
     Block* block = &ir_.phases;
     for (AxisId a : schedule_.parallel) block = open_loop(*block, var(a), 0, schedule_.trips[a], 1, true, false);
+    if (schedule_.side_by_side || schedule_.staggered) return open_loop(*block, row_blocks(), 0, schedule_.trips[*schedule_.row_axis], schedule_.row_block, true, false);
     if (!schedule_.lanes_outside) return ensure_parallel(block);
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = schedule_.trips[schedule_.lane_axis];

@@ -31,6 +31,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return recompute_values(ir, schedule); }, false});
   p.add({"gather_factors", "known factors of a normalisation are one", gather_factors, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
+  p.add({"stagger_rows", "times over a row go on with those over its neighbours, where the schedule says so",
+         [schedule](LinearIR& ir) { return stagger_rows(ir, schedule); }, false});
   p.add({"reuse_in_place", "a buffer takes over the memory of one that ends where it begins",
          [schedule](LinearIR& ir) { return reuse_in_place(ir, schedule); }, false});
   p.add({"jam_groups", "heads of a group load their keys once, where queries are few",

@@ -88,9 +88,11 @@ class Compiler {
     run_passes(ir, schedule);
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
-    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule.stream_when, overrides);
+    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule.stream_when, overrides, 0, "stream");
     if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
+    if (!(schedule.side_by_side_when == Expr(0))) add_side_by_side(axes, schedule.side_by_side_when, overrides);
+    if (!(schedule.staggered_when == Expr(0))) add_staggered(axes, schedule.staggered_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
     kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
@@ -135,15 +137,19 @@ class Compiler {
     add_alternative(axes, schedule, when, "online", "rewrite_online_softmax");
   }
 
-  void add_streaming(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+  /// The same as the usual variant past the caches, if that pass can make it.
+  void add_streaming(const AxisMap& axes, const Expr& when, ScheduleOptions overrides, std::size_t usual, const std::string& name,
+                     std::string_view pass = "stream_outputs") {
     overrides.stream = true;
-    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "stream", "stream_outputs");
+    if (!add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, name, pass)) return;
+    kernel_->variants.back().unaligned = usual;
+    make_room_for(kernel_->variants[usual], kernel_->variants.back());
   }
 
   /// The same with stores of panels that go along with the next panel.
   void add_delayed(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
-    overrides.stream = overrides.delay_stores = true;
-    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "delayed", "delay_stores");
+    overrides.delay_stores = true;
+    add_streaming(axes, when, overrides, 0, "delayed", "delay_stores");
   }
 
   /// Rows in the lanes, for those shapes that the schedule names.
@@ -152,19 +158,32 @@ class Compiler {
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows");
   }
 
-  /// One more variant, where this pass, if any is named, can make one.
-  void add_alternative(const AxisMap& axes, const Schedule& schedule, const Expr& when, const std::string& name,
+  /// Rows that are folded side by side, for those shapes that the schedule names.
+  void add_side_by_side(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+    overrides.rows_side_by_side = true;
+    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    add_alternative(axes, schedule, when, "side_by_side");
+    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, when * schedule.stream_when, overrides, kernel_->variants.size() - 1, "side_by_side.stream");
+  }
+
+  /// Staggered rows, where the group's can be, for those shapes that the schedule names.
+  void add_staggered(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+    overrides.rows_staggered = true;
+    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    if (!add_alternative(axes, schedule, when, "staggered", "stagger_rows")) return;
+    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, when * schedule.stream_when, overrides, kernel_->variants.size() - 1, "staggered.stream");
+  }
+
+  /// One more variant, where this pass, if any is named, can make one; says whether.
+  bool add_alternative(const AxisMap& axes, const Schedule& schedule, const Expr& when, const std::string& name,
                        std::string_view pass = "") {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     if (dump_)
       pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
-    if (!run_passes(ir, schedule, pass) && !pass.empty()) return;
+    if (!run_passes(ir, schedule, pass) && !pass.empty()) return false;
     emit(ir, schedule);
-    runtime::Kernel::Variant& added = kernel_->variants.back();
-    const runtime::Kernel::Variant& usual = kernel_->variants.front();
-    added.aligned_outputs = schedule.stream;
-    if (added.aligned_outputs) make_room_for(usual, added);
     kernel_->choice = select(when, static_cast<std::int64_t>(kernel_->variants.size()) - 1, kernel_->choice);
+    return true;
   }
 
   /// Where one variant may run instead of the other, scratch is enough for both.

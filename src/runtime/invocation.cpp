@@ -125,7 +125,7 @@ void Invocation::State::set_pointers(std::span<const void* const> inputs, std::s
     pointers[n++] = outputs[i];
   }
   const auto is_aligned = [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % runtime::kOutputAlignment == 0; };
-  variant = chosen->aligned_outputs && !std::all_of(outputs.begin(), outputs.end(), is_aligned) ? &kernel->variants.front() : chosen;
+  variant = chosen->unaligned && !std::all_of(outputs.begin(), outputs.end(), is_aligned) ? &kernel->variants[*chosen->unaligned] : chosen;
   for (const Tensor& c : variant->constants) pointers[n++] = const_cast<std::byte*>(c.data());
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,7 +33,9 @@ struct Kernel {
     std::vector<Phase> phases;  ///< by level
     std::vector<Round> rounds;  ///< outermost first
     std::vector<Tensor> constants;
-    bool aligned_outputs = false;  ///< to kOutputAlignment, or the first variant runs instead, in this one's scratch
+    /// Of one that needs outputs aligned to kOutputAlignment: the variant, with the same order of sums, that runs instead if
+    /// they are not, in this one's scratch.
+    std::optional<std::size_t> unaligned;
     Expr worker_bytes, call_bytes;
     Tape::Slot worker_bytes_slot = 0, call_bytes_slot = 0;
   };

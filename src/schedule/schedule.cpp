@@ -28,6 +28,15 @@ constexpr std::int64_t kPrefetchedRow = 3072;
 /// Elements of a row below which rows, not their elements, lie in the lanes: of a row that is folded, and of one that is not.
 constexpr std::int64_t kShortRow = 64;
 constexpr std::int64_t kFewElements = 8;
+/// Rows that are folded side by side, and those of an item of work.
+constexpr std::int64_t kRowsAtOnce = 16, kRowsOfItem = 32;
+/// Elements of the longest of such rows. The folds of a longer one are few beside its elements.
+constexpr std::int64_t kPackedRow = 32;
+/// Rows of an item of work that are staggered, and elements of a row of which the nearest cache has two, beside what comes from
+/// far away.
+constexpr std::int64_t kStaggeredRows = 8, kStaggeredRow = 1024;
+/// What an element of a row in the lanes costs, transposes included, where one along the lanes is 3.
+constexpr std::int64_t kTransposedCost = 4, kElementCost = 3;
 /// Elements of a row from which on it makes no difference that the next one is another row.
 constexpr std::int64_t kLongRow = 512;
 /// Rows by which a loop down columns asks early for what is in no cache.
@@ -205,18 +214,38 @@ class Scheduler {
   }
 
   /// Short rows leave most lanes empty, and each of them waits for what it folds. Where nothing is folded only very short
-  /// ones lose by that.
+  /// ones lose by that. Rows that fill the lanes are folded side by side, longer ones staggered.
   void choose_rows_or_elements() {
     const auto rows = row_axis_for_lanes();
     if (!rows) return;
-    const Expr is_short = less(axes_.axes[schedule_.lane_axis].extent, anchors_.empty() ? kFewElements : kShortRow);
+    const Expr elements = axes_.axes[schedule_.lane_axis].extent;
+    const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - fills_lanes(elements));
     rows_in_lanes_ = options_.rows_in_lanes || is_short == Expr(1);
-    if (!rows_in_lanes_) {
-      schedule_.rows_when = is_short;
+    const Expr side_by_side = less_equal(elements, kPackedRow) * fills_lanes(elements);
+    const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kPackedRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
+    if (rows_in_lanes_) {
+      short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
+      schedule_.lane_axis = *rows;
       return;
     }
-    short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
-    schedule_.lane_axis = *rows;
+    schedule_.side_by_side = options_.rows_side_by_side || side_by_side == Expr(1);
+    schedule_.staggered = options_.rows_staggered;  // (not all groups can be: it is never the only variant)
+    if (schedule_.side_by_side || schedule_.staggered) {
+      schedule_.row_axis = *rows;
+      schedule_.row_block = schedule_.row_group = schedule_.side_by_side ? kRowsOfItem : kStaggeredRows;
+      return;
+    }
+    schedule_.rows_when = is_short;
+    schedule_.side_by_side_when = side_by_side;
+    schedule_.staggered_when = staggered;
+  }
+
+  bool folds(AxisId a) const { return reduced_.count(a) != 0; }
+
+  /// Whether lanes of elements are empty so seldom that it costs less than transposes.
+  Expr fills_lanes(const Expr& elements) const {
+    const Expr lanes = ceil_div(elements, target_.lanes()) * target_.lanes();
+    return !folds(schedule_.lane_axis) || target_.mask_registers == 0 ? Expr(0) : less_equal(kElementCost * lanes, kTransposedCost * elements);
   }
 
   /// Rows that are known to be long gain nothing from more elements.
@@ -232,7 +261,7 @@ class Scheduler {
   void choose_parallel() {
     if (is_weight_product()) return choose_row_blocks();
     for (AxisId a : axes_.of(results_.front()))
-      if (a != schedule_.lane_axis && a != short_axis_ && is_common(a))
+      if (a != schedule_.lane_axis && a != short_axis_ && a != schedule_.row_axis && is_common(a))
         (shares_matrix(a) ? schedule_.parallel_inside : schedule_.parallel).push_back(a);
   }
 
@@ -370,7 +399,9 @@ class Scheduler {
       schedule_.stream = options_.stream;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
       if (goes_over_columns()) schedule_.delay_when = schedule_.stream_when * are_enough(kGroupOfPanels);
-      schedule_.lane_steps = rows_in_lanes_ ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
+      const bool one_vector = rows_in_lanes_ || schedule_.side_by_side || schedule_.staggered;
+      schedule_.lane_steps = one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
+      if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};
     }
     schedule_.transposed_rows = {lanes, lanes / 2, 1};
     if (schedule_.lanes_outside)
@@ -563,6 +594,8 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
   if (!(delay_when == Expr(0))) out.emplace_back("delay_when", delay_when.to_string());
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
+  if (!(staggered_when == Expr(0))) out.emplace_back("rows_staggered_when", staggered_when.to_string());
+  if (!(side_by_side_when == Expr(0))) out.emplace_back("rows_side_by_side_when", side_by_side_when.to_string());
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
   if (!(few_queries_when == Expr(0))) out.emplace_back("few_queries_when", few_queries_when.to_string());
   if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));

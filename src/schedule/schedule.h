@@ -30,6 +30,8 @@ struct ScheduleOptions {
   bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
   bool delay_stores = false;                 ///< with `stream`, where it goes over columns: see Schedule
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
+  bool rows_side_by_side = false;            ///< of an element-wise group: where its rows may be, several are folded at once
+  bool rows_staggered = false;               ///< the same: times over one row go on with those over its neighbours
 };
 
 /// All that is decided about a Subgraph, before any loop exists. Passes can do any of it; what to do is decided in
@@ -75,6 +77,10 @@ struct Schedule {
   bool stream = false;              ///< that they are, and inputs asked for ahead
   Expr delay_when = 0;              ///< for which shapes stores of a panel had better go along with the next one, too
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
+  Expr side_by_side_when = 0;       ///< for which shapes several rows had better be folded at once
+  Expr staggered_when = 0;          ///< for which shapes times over one row had better go on with those over its neighbours
+  bool side_by_side = false;        ///< `row_axis` is around the lanes, once for each time over rows, and its elements are tiled
+  bool staggered = false;           ///< the same, but a row at a time, and with its neighbours
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never
   bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory

@@ -576,7 +576,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     Known a = item.value, b = item.value;
     a.id = first, b.id = second;
     items_[i].used = true;
-    if (random_.chance(0.3)) {
+    if (random_.chance(0.5)) {
       feature("pieces", pieces_ + "_gate");
       const auto gate = *unary(random_.pick({OpKind::Silu, OpKind::Gelu, OpKind::Sigmoid}), a);
       extra_outputs_.push_back(*binary(OpKind::Mul, gate, b));

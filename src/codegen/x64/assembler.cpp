@@ -994,6 +994,7 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::load: return load(i);
       case VOp::load_splat: return vbroadcastss(vec(i.dst), ptr[address(i)]);
       case VOp::store: return store(i);
+      case VOp::store_first: return vmovss(dword[address(i)], vec(i.src[0]).cvt128());
       case VOp::store_stream: return vmovntps(ptr[address(i)], vec(i.src[0]));
       case VOp::fence: return sfence();
       case VOp::load_bool: return load_bool(i);

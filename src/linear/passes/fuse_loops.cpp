@@ -7,7 +7,8 @@
 //
 // Illegal where the second loop needs what the first has only when it ends (a finished reduction), or where something
 // between them needs the first and is needed by the second. Where queries are few, a loop of a product has rows that
-// others have not: it does not join an earlier one.
+// others have not: it does not join an earlier one. Where rows are folded side by side, a loop over rows that goes over their
+// elements does not join the one whose folds it needs: these are done for several rows at once.
 
 #include <algorithm>
 
@@ -74,6 +75,23 @@ void merge(Block& block, std::size_t first, std::size_t second, const std::vecto
   block = std::move(result);
 }
 
+/// What is computed, behind the loops inside of a loop over rows, from a fold of their elements.
+std::set<ValueId> folded_values(const Loop& rows) {
+  std::set<ValueId> folded;
+  for (const Item& item : rows.body()) {
+    if (item.is_loop() || item.expression.out == kNone) continue;
+    const Expression& e = item.expression;
+    const auto is_folded = [&](ValueId v) { return folded.contains(v); };
+    if (info(e.op).kind == OpClass::lanes || std::ranges::any_of(e.in, is_folded)) folded.insert(e.out);
+  }
+  return folded;
+}
+
+bool needs_folds(const Loop& second, const Loop& first) {
+  const auto reads_folds = [folded = folded_values(first)](const Item& item) { return item.is_loop() && touches_any(effects(item), folded); };
+  return std::ranges::any_of(second.body(), reads_folds);
+}
+
 bool fuse_once(Block& block, const Schedule& schedule) {
   for (std::size_t first = 0; first < block.size(); ++first) {
     if (!block[first].is_loop()) continue;
@@ -81,6 +99,7 @@ bool fuse_once(Block& block, const Schedule& schedule) {
       std::vector<std::size_t> moved;
       if (!block[second].is_loop() || !fusable(*block[first].loop, *block[second].loop)) continue;
       if (schedule.few_queries && holds_product(*block[second].loop)) continue;
+      if ((schedule.side_by_side || schedule.staggered) && needs_folds(*block[second].loop, *block[first].loop)) continue;
       if (!find_movable(block, first, second, moved)) continue;
       merge(block, first, second, moved);
       return true;

@@ -27,6 +27,7 @@ bool recompute_values(LinearIR& ir, const Schedule& schedule);
 bool gather_factors(LinearIR& ir);
 bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir, const Schedule& schedule);
+bool stagger_rows(LinearIR& ir, const Schedule& schedule);
 bool jam_groups(LinearIR& ir, const Schedule& schedule);
 bool prefetch_rows(LinearIR& ir, const Schedule& schedule);
 bool prefetch_next(LinearIR& ir, const Schedule& schedule);

@@ -71,7 +71,7 @@ class PrefetchAhead {
 }  // namespace
 
 bool prefetch_ahead(LinearIR& ir, const Schedule& schedule) {
-  return schedule.stream && PrefetchAhead(ir, schedule).run();
+  return schedule.stream && !schedule.side_by_side && !schedule.staggered && PrefetchAhead(ir, schedule).run();
 }
 
 }  // namespace burin::linear

@@ -12,9 +12,9 @@
 //                                                     prefetch %a[D*_s + _d + 64] second level
 //                                                     ...
 //
-// Of a row it is the busiest of the later times. A short row, whose next one the nearest cache gets (prefetch_rows), and an
-// item so long that the next one does not fit, ask for themselves, which costs next to nothing. Behind the last item nothing
-// is touched: it is only a hint.
+// Of a row it is the busiest of the later times. A row that is known to be short, whose next one the nearest cache gets
+// (prefetch_rows), is left; an item so long that the next one does not fit asks for itself, which costs next to nothing.
+// Behind the last item nothing is touched: it is only a hint.
 
 #include <algorithm>
 #include <iterator>
@@ -93,7 +93,8 @@ class PrefetchNext {
     const std::vector<Nest> times = times_over(item.body());
     if (times.size() < 2) return false;
     const Expr read = elements(times.front());
-    const Expr step = select(less(schedule_.prefetched_row, read), select(less_equal(read, schedule_.fetched_item), 1, 0), 0);
+    if (less(schedule_.prefetched_row, read) == Expr(0)) return false;
+    const Expr step = select(less_equal(read, schedule_.fetched_item), 1, 0);
     if (step == Expr(0)) return false;
     const Block prefetches = prefetches_of(times.front(), item, step);
     ask(*std::max_element(std::next(times.begin()), times.end(), [](const Nest& a, const Nest& b) { return operations(a) < operations(b); }),
@@ -130,7 +131,7 @@ class PrefetchNext {
 }  // namespace
 
 bool prefetch_next(LinearIR& ir, const Schedule& schedule) {
-  if (!schedule.stream || schedule.fetched_item == 0) return false;
+  if (!schedule.stream || schedule.side_by_side || schedule.staggered || schedule.fetched_item == 0) return false;
   bool changed = false;
   for_each_loop(ir.phases, [&](Loop& loop) {
     if (loop.parallel) changed |= PrefetchNext(ir, schedule).visit(loop);

@@ -9,7 +9,9 @@
 //         ...                            prefetch %a[s*(_m + select(N <= 3072, 1, 0)) + _n]
 //
 // Rows so long that two of them do not fit lose by that: there it is the row itself, which costs
-// next to nothing. Behind the last row nothing is touched: it is only a hint.
+// little. Where no cache has the rows (prefetch_next) only those do that are known to fit: what
+// comes again from the second-level cache gives way to what will be read. Rows that are folded side
+// by side bring as many. Behind the last row nothing is touched: it is only a hint.
 
 #include <algorithm>
 #include <vector>
@@ -40,11 +42,31 @@ std::vector<Expression> row_loads(const LinearIR& ir, const Loop& parallel, cons
   return loads;
 }
 
-bool prefetch_in(const LinearIR& ir, Loop& parallel, std::int64_t longest) {
+/// Of an item of several rows the second time over them, which computes most, brings those of the next item.
+bool prefetch_block(const LinearIR& ir, Loop& parallel) {
+  std::vector<Loop*> rows, lanes;
+  for (Item& item : parallel.body()) {
+    if (!item.is_loop()) continue;
+    for (Item& inside : item.loop->body())
+      if (inside.is_loop() && inside.loop->lanes) rows.push_back(item.loop.get()), lanes.push_back(inside.loop.get());
+  }
+  if (rows.size() < 2) return false;
+  const std::string& row = rows.front()->var;
+  const std::vector<Expression> loads = row_loads(ir, *rows.front(), *lanes.front());
+  const Expr next = Expr::symbol(row) + parallel.versions.front().step;
+  for (const Expression& load : loads) {
+    Block& body = lanes[1]->body();
+    body.insert(body.begin(), Item(prefetch_of(load.memory, load.index.substitute({{row, next}}))));
+  }
+  return !loads.empty();
+}
+
+bool prefetch_in(const LinearIR& ir, Loop& parallel, std::int64_t longest, bool only_known) {
   const std::vector<Loop*> times = times_over_row(parallel.body());
   if (times.size() < 2) return false;
   const std::vector<Expression> loads = row_loads(ir, parallel, *times.front());
   const Expr fits = less_equal(times.front()->end - times.front()->begin, longest);
+  if (only_known && !(fits == Expr(1))) return false;
   const Expr next = Expr::symbol(parallel.var) + select(fits, 1, 0);
   for (std::size_t i = 0; i < loads.size(); ++i) {
     Block& body = times[1 + i % (times.size() - 1)]->body();
@@ -56,10 +78,11 @@ bool prefetch_in(const LinearIR& ir, Loop& parallel, std::int64_t longest) {
 }  // namespace
 
 bool prefetch_rows(LinearIR& ir, const Schedule& schedule) {
-  if (schedule.prefetched_row == 0) return false;
+  if (schedule.prefetched_row == 0 || schedule.staggered) return false;
   bool changed = false;
   for_each_loop(ir.phases, [&](Loop& loop) {
-    if (loop.parallel) changed |= prefetch_in(ir, loop, schedule.prefetched_row);
+    if (!loop.parallel) return;
+    changed |= schedule.side_by_side ? prefetch_block(ir, loop) : prefetch_in(ir, loop, schedule.prefetched_row, schedule.stream);
   });
   return changed;
 }

@@ -70,6 +70,7 @@ class Tiling {
 
   std::int64_t row_step(const Loop& loop, const std::string& lane) const {
     if (lane.empty() && schedule_.few_queries && holds_product(loop)) return row_step_around_lanes(loop);
+    if (lane.empty() && schedule_.side_by_side && !has_several_loops(loop)) return schedule_.elementwise_rows.front();
     if (lane.empty()) return 1;  // a lane loop inside computes a row at a time
     if (transposes(loop, lane)) return schedule_.transposed_rows.front();
     if (holds_product(loop)) return is_innermost(loop) || has_several_loops(loop) ? 1 : schedule_.product_rows.front();

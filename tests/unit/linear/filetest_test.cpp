@@ -78,6 +78,8 @@ Schedule schedule_of(const FileCase& c) {
   s.delay_stores = c.options.contains("delay_stores");
   s.recompute = c.options.contains("recompute");
   s.few_queries = c.options.contains("few_queries");
+  s.side_by_side = c.options.contains("side_by_side");
+  s.staggered = c.options.contains("staggered");
   s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
   s.product_lanes = std::stoll(option(c, "product_lanes", "8"));
   s.prefetched_row = std::stoll(option(c, "prefetched_row", "0"));
