@@ -207,7 +207,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     if (draw < 0.71) return try_logical();
     if (draw < 0.77) return try_where();
     if (draw < 0.85) return try_reduce();
-    if (draw < 0.93) return try_normalize();
+    if (draw < 0.92) return try_normalize();
     if (draw < 0.96) return try_integers();
     return try_pieces();
   }
@@ -300,7 +300,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   bool try_integers() {
     const Precision precision = random_.pick({Precision::i32, Precision::i64});
     feature("integers", std::string(to_string(precision)));
-    for (std::int64_t n = random_.between(1, 4); n > 0; --n) integer_step(precision);
+    for (std::int64_t n = random_.between(1, 8); n > 0; --n) integer_step(precision);
     return true;
   }
 
