@@ -82,7 +82,6 @@ class Compiler {
     if (few_queries == Expr(1)) schedule = schedule_few_queries(body_, axes, target_, schedule);
     kernel_->name = body_.name;
     kernel_->schedule = schedule.describe(axes);
-    kernel_->even_items = schedule.even_items;
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     declare_ports(ir);
     run_passes(ir, schedule);
@@ -96,6 +95,7 @@ class Compiler {
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
     kernel_->choice_slot = kernel_->tape.add(kernel_->choice);
+    kernel_->even_slot = kernel_->tape.add(schedule.even_when);
     return kernel_;
   }
 

@@ -153,7 +153,7 @@ void Invocation::State::run_range(const Kernel::Phase& phase, Range items, int w
   arguments.call_scratch = memory;
   arguments.worker_scratch = memory + call_bytes + static_cast<std::size_t>(worker) * worker_stride;
   const runtime::FlushDenormals flush(kernel->flush_denormals);
-  const std::int64_t chunks = active == 1 ? 1 : std::min<std::int64_t>(work, std::int64_t{active} * (kernel->even_items ? 1 : kChunksPerWorker));
+  const std::int64_t chunks = active == 1 ? 1 : std::min<std::int64_t>(work, std::int64_t{active} * (registers[kernel->even_slot] != 0 ? 1 : kChunksPerWorker));
   // Where chunk c begins; the products stay far below overflow: work is bounded by the tensors' sizes.
   const auto first = [&](std::int64_t c) { return items.begin + work / chunks * c + std::min(c, work % chunks); };
   for (std::int64_t c = worker; c < chunks; c += active) {

@@ -45,7 +45,6 @@ struct Kernel {
   };
 
   std::string name;
-  bool even_items = false;       ///< all take the same time
   bool flush_denormals = false;  ///< results of its operations that are denormal are 0
   Tape tape{{}};                 ///< its last symbol is the number of workers
   ShapeBinding binding{"", {}};  ///< has the tape's other symbols
@@ -53,6 +52,7 @@ struct Kernel {
   std::vector<Variant> variants;
   Expr choice = 0;                ///< which one
   Tape::Slot choice_slot = 0;
+  Tape::Slot even_slot = 0;       ///< whether all items of work take the same time
   std::vector<std::string> explicit_symbols;
   std::vector<std::pair<std::string, std::string>> schedule;
   std::size_t code_bytes = 0;

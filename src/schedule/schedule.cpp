@@ -286,7 +286,8 @@ class Scheduler {
       schedule_.row_block = kRowBlock;
       schedule_.row_group = kRowGroup;
     }
-    schedule_.even_items = true;
+    // The last of several groups may have a few rows, and items that have none.
+    if (schedule_.row_axis) schedule_.even_when = less_equal(axes_.axes[*schedule_.row_axis].extent, kRowGroup);
     schedule_.prefetched_panel = target_.l2_bytes / kCacheOfPanel / static_cast<std::int64_t>(sizeof(float));
   }
 
@@ -583,7 +584,6 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (brgemm_executor) out.emplace_back("products", "executor");
   if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());
   if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
-  if (even_items) out.emplace_back("even_items", "yes");
   if (prefetched_panel > 0) out.emplace_back("prefetched_panel", fmt::format("{}", prefetched_panel));
   if (rows_ahead > 0) out.emplace_back("rows_ahead", fmt::format("{}", rows_ahead));
   if (elements_ahead > 0) out.emplace_back("elements_ahead", fmt::format("{}", elements_ahead));
@@ -592,6 +592,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (delay_stores) out.emplace_back("delay_stores", "yes");
   if (recompute) out.emplace_back("recompute", "yes");
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
+  if (!(even_when == Expr(0))) out.emplace_back("even_when", even_when.to_string());
   if (!(delay_when == Expr(0))) out.emplace_back("delay_when", delay_when.to_string());
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
   if (!(staggered_when == Expr(0))) out.emplace_back("rows_staggered_when", staggered_when.to_string());

@@ -60,7 +60,6 @@ struct Schedule {
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
-  bool even_items = false;          ///< items of work take the same time
   std::int64_t prefetched_panel = 0;  ///< elements of the largest panel of a weight while which is used the next one is brought
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
   std::int64_t elements_ahead = 0;  ///< by which loops along rows do, into the second-level cache
@@ -72,6 +71,7 @@ struct Schedule {
   bool recompute = false;           ///< what is cheap is computed again where a later loop needs it, not kept
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better
+  Expr even_when = 0;               ///< for which shapes items of work take the same time
   Expr few_queries_when = 0;        ///< for which shapes the schedule of few queries is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
   bool stream = false;              ///< that they are, and inputs asked for ahead
