@@ -96,6 +96,7 @@ class Lowering {
     ir_.name = body.name;
     ir_.lanes = target.lanes();
     ir_.facts = body.facts;
+    if (schedule.whole_vectors) ir_.facts.assume_divides(ir_.lanes, schedule.trips.at(schedule.lane_axis), "whole vectors");
   }
 
   LinearIR run() {
