@@ -96,6 +96,7 @@ class Lowering {
     ir_.name = body.name;
     ir_.lanes = target.lanes();
     ir_.facts = body.facts;
+    if (schedule.whole_vectors) assume_whole_vectors();
   }
 
   LinearIR run() {
@@ -174,6 +175,12 @@ class Lowering {
   }
 
   // ---- loops ----
+
+  /// Of an axis that is known (which facts may say alone) all is known.
+  void assume_whole_vectors() {
+    const Expr elements = ir_.facts.simplify(schedule_.trips.at(schedule_.lane_axis));
+    if (!elements.as_constant()) ir_.facts.assume_divides(ir_.lanes, elements, "whole vectors");
+  }
 
   /// The parallel loops, and the lane loop where it encloses all nests; gives the block that the nests go to.
   Block* open_shared_loops() {

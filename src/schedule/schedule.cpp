@@ -350,6 +350,14 @@ class Scheduler {
     return less_equal(kEnoughItems, items);
   }
 
+  /// Whether an output's lanes are elements of the lane axis: then is_aligned says that the axis has whole vectors.
+  bool stores_lanes() const {
+    return std::ranges::any_of(body_.outputs, [&](ValueId v) {
+      const std::vector<AxisId> axes = axes_.of(v);
+      return !axes.empty() && axes.back() == schedule_.lane_axis && stored_pieces(body_, v).size() == 1;
+    });
+  }
+
   /// Whether the lanes of an output begin at multiples of a vector.
   Expr is_aligned(ValueId output) const {
     const Shape& shape = body_.value(output).shape;
@@ -399,6 +407,7 @@ class Scheduler {
       schedule_.recompute = true;
       schedule_.stream = options_.stream;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
+      schedule_.whole_vectors = schedule_.stream && stores_lanes();
       if (goes_over_columns()) schedule_.delay_when = schedule_.stream_when * are_enough(kGroupOfPanels);
       const bool one_vector = rows_in_lanes_ || schedule_.side_by_side || schedule_.staggered;
       schedule_.lane_steps = one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
@@ -591,6 +600,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (fold_by_rows) out.emplace_back("fold_by_rows", "yes");
   if (delay_stores) out.emplace_back("delay_stores", "yes");
   if (recompute) out.emplace_back("recompute", "yes");
+  if (whole_vectors) out.emplace_back("whole_vectors", "yes");
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());
   if (!(even_when == Expr(0))) out.emplace_back("even_when", even_when.to_string());
   if (!(delay_when == Expr(0))) out.emplace_back("delay_when", delay_when.to_string());

@@ -75,6 +75,7 @@ struct Schedule {
   Expr few_queries_when = 0;        ///< for which shapes the schedule of few queries is better
   Expr stream_when = 0;             ///< for which shapes outputs had better be written past the caches
   bool stream = false;              ///< that they are, and inputs asked for ahead
+  bool whole_vectors = false;       ///< of `stream`: for all shapes that it is for the lane axis is a multiple of the lanes
   Expr delay_when = 0;              ///< for which shapes stores of a panel had better go along with the next one, too
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
   Expr side_by_side_when = 0;       ///< for which shapes several rows had better be folded at once

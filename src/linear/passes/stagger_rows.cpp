@@ -135,7 +135,7 @@ class StaggerRows {
     std::optional<Loop> lanes;
     for (std::size_t t = latest + 1; t-- > 0;) {
       Block time = copy(times[t], 1 - static_cast<std::int64_t>(t));
-      const auto own = std::ranges::find_if(time, [](const Item& item) { return item.is_loop(); });
+      const auto own = only_loop(time);
       std::move(time.begin(), own, std::back_inserter(before));
       std::move(std::next(own), time.end(), std::back_inserter(after));
       if (lanes)
@@ -166,17 +166,29 @@ class StaggerRows {
     return out;
   }
 
+  /// In front of the lanes, also what is used behind them: an earlier time, a row ahead, may keep it anew there.
   void load_once(Block& time) const {
-    const auto lanes = std::ranges::find_if(time, [](const Item& item) { return item.is_loop(); });
-    Block& body = lanes->loop->body();
+    const auto lanes = only_loop(time);
+    const std::string lane = lanes->loop->var;
+    Block loads = loads_of_row(lanes->loop->body(), 0, lane), behind = loads_of_row(time, lanes - time.begin(), lane);
+    std::ranges::move(behind, std::back_inserter(loads));
+    time.insert(only_loop(time), std::make_move_iterator(loads.begin()), std::make_move_iterator(loads.end()));
+  }
+
+  static Block::iterator only_loop(Block& time) {
+    return std::ranges::find_if(time, [](const Item& item) { return item.is_loop(); });
+  }
+
+  /// Takes them out of the block, from this item on.
+  Block loads_of_row(Block& block, std::ptrdiff_t from, const std::string& lane) const {
     const auto is_of_row = [&](const Item& item) {
       return !item.is_loop() && item.expression.op == Op::load && elements_.contains(item.expression.memory) &&
-             !item.expression.index.uses(lanes->loop->var);
+             !item.expression.index.uses(lane);
     };
-    const auto rest = std::stable_partition(body.begin(), body.end(), is_of_row);
-    Block loads(std::make_move_iterator(body.begin()), std::make_move_iterator(rest));
-    body.erase(body.begin(), rest);
-    time.insert(lanes, std::make_move_iterator(loads.begin()), std::make_move_iterator(loads.end()));
+    const auto first = block.begin() + from, rest = std::stable_partition(first, block.end(), is_of_row);
+    Block loads(std::make_move_iterator(first), std::make_move_iterator(rest));
+    block.erase(first, rest);
+    return loads;
   }
 
   Loop loop(Expr begin, Expr end, Block body) const {

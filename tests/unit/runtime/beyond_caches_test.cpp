@@ -107,6 +107,24 @@ TEST_P(BeyondCaches, Results) {
   }
 }
 
+/// What is written past the caches has whole vectors: code for others would never run.
+TEST_P(BeyondCaches, OnlyWholeVectors) {
+  const Graph graph = parse_graph(R"(graph @softmax(%x: f32[M,N]) {
+    %p = softmax %x, axis=1
+    return %p
+  })");
+  CompileOptions options;
+  options.isa = GetParam();
+  std::string expanded;
+  options.dump = [&](std::string_view stage, const std::string& text) {
+    if (stage.starts_with("softmax.stream.") && stage.find("expand_versions") != std::string_view::npos) expanded = text;
+  };
+  static_cast<void>(compile(graph, options));
+  ASSERT_NE(expanded.find("whole vectors"), std::string::npos) << expanded;
+  const std::string rest = std::string("step ") + (options.isa == "avx2" ? "8" : "16") + " partial";
+  EXPECT_EQ(expanded.find(rest), std::string::npos) << expanded;
+}
+
 /// A constant lies in memory as the variant reads it whose blocks it has.
 TEST_P(BeyondCaches, ConstantsOfTheVariantThatRuns) {
   constexpr int kConstants = 64;
