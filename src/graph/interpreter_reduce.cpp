@@ -10,6 +10,7 @@
 
 #include "graph/interpreter_ops.h"
 #include "graph/shape_math.h"
+#include "support/integer_conversion.h"
 #include "support/integer_division.h"
 
 namespace burin::interpreter {
@@ -48,17 +49,18 @@ std::vector<std::int64_t> axes_of(const Node& node, const PlainTensor& x) {
   return axes;
 }
 
-/// Starts from `Reduction::first`, takes in each element by `step`, ends with `last(value, count)`.
+/// Starts from `Reduction::first(precision)`, takes in each element by `step`, ends with `last(value, count)`.
 template <typename Reduction>
-Results reduce(const Node& node, const Graph&, Inputs in) {
+Results reduce(const Node& node, const Graph& graph, Inputs in) {
   const PlainTensor& x = *in[0];
+  const Precision precision = graph.value(node.inputs[0]).precision;
   const Parts parts = partition(x, axes_of(node, x), node.int_attribute("keepdims", 1) != 0);
   return {with_type_of(x, [&]<typename T>() -> PlainTensor {
     const T* data = x.data<T>();
     std::vector<T> results;
     results.reserve(parts.starts.size());
     for (const std::int64_t start : parts.starts) {
-      T value = Reduction::template first<T>();
+      T value = Reduction::template first<T>(precision);
       for (const std::int64_t offset : parts.reduced)
         value = Reduction::step(value, data[start + offset]);
       results.push_back(Reduction::last(value, std::ssize(parts.reduced)));
@@ -70,7 +72,7 @@ Results reduce(const Node& node, const Graph&, Inputs in) {
 /// What a reduction does unless it says otherwise.
 struct Plain {
   template <typename T>
-  static T first() {
+  static T first(Precision) {
     return T{0};
   }
   template <typename T>
@@ -91,7 +93,7 @@ struct Mean : Sum {
 
 struct Product : Plain {
   template <typename T>
-  static T first() {
+  static T first(Precision) {
     return T{1};
   }
   static double step(double a, double x) { return a * x; }
@@ -110,9 +112,11 @@ struct L2 : Plain {
 /// Of nothing: the lowest number. NaN wins, as in numpy.
 struct Maximum : Plain {
   template <typename T>
-  static T first() {
-    return std::is_same_v<T, double> ? -std::numeric_limits<T>::infinity()
-                                     : std::numeric_limits<T>::lowest();
+  static T first(Precision precision) {
+    if constexpr (std::is_same_v<T, double>)
+      return -std::numeric_limits<T>::infinity();
+    else
+      return lowest_of(precision);
   }
   template <typename T>
   static T step(T a, T x) {
@@ -122,9 +126,11 @@ struct Maximum : Plain {
 
 struct Minimum : Plain {
   template <typename T>
-  static T first() {
-    return std::is_same_v<T, double> ? std::numeric_limits<T>::infinity()
-                                     : std::numeric_limits<T>::max();
+  static T first(Precision precision) {
+    if constexpr (std::is_same_v<T, double>)
+      return std::numeric_limits<T>::infinity();
+    else
+      return highest_of(precision);
   }
   template <typename T>
   static T step(T a, T x) {

@@ -49,6 +49,7 @@ double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 double minimum(double a, double b) { return std::isnan(a) || a < b ? a : b; }
 double maximum(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 std::int32_t word(double x) { return static_cast<std::int32_t>(x); }
+constexpr int kByteBits = 8;
 std::uint32_t unsigned_word(double x) { return static_cast<std::uint32_t>(word(x)); }
 /// Of what its low 32 bits say.
 double wrapped(std::uint64_t x) { return static_cast<std::int32_t>(static_cast<std::uint32_t>(x)); }
@@ -132,7 +133,7 @@ Function function_of(Op op) {
     case Op::div_i32: return F(quotient_of(word(a), word(b)));
     case Op::div_i64_low: return F(low_word(quotient_of(joined(a, b), joined(c, d))));
     case Op::div_i64_high: return F(high_word(quotient_of(joined(a, b), joined(c, d))));
-    case Op::byte_of: return F(unsigned_word(a) >> (8 * static_cast<int>(imm)) & 0xFF);
+    case Op::byte_of: return F(static_cast<std::uint8_t>(unsigned_word(a) >> (kByteBits * static_cast<int>(imm))));
     case Op::sign_word: return F(a < 0 ? -1.0 : 0.0);
     case Op::equal_i32: return F(truth(a == b));
     case Op::less_i32: return F(truth(a < b));

@@ -11,6 +11,7 @@
 #include "burin/error.h"
 #include "graph/pieces.h"
 #include "linear/integer_range.h"
+#include "linear/integer_sums.h"
 #include "linear/words.h"
 #include "schedule/merged_axes.h"
 
@@ -51,7 +52,6 @@ const std::map<OpKind, Op>& elementwise_table() {
       {OpKind::Mul, Op::mul},
       {OpKind::Div, Op::div},
       {OpKind::Pow, Op::pow},
-      {OpKind::Mod, Op::fmod},
       {OpKind::Min, Op::min},
       {OpKind::Max, Op::max},
       {OpKind::PRelu, Op::prelu},
@@ -470,9 +470,10 @@ class Lowering {
     return {low, emit_load(block, place.memory, 2 * index + 1)};
   }
 
-  /// The only number that the value has, if it is known.
+  /// The only number that the integer value has, if it is known.
   std::optional<std::int64_t> known_integer(ValueId v) const {
     const Value& value = body_.value(root_of(v));
+    if (!is_integer(value.precision)) return std::nullopt;
     if (value.constant && value.constant->size() == 1) return value.constant->int_at(0);
     if (value.elements && value.elements->size() == 1) return value.elements->front().as_constant();
     return std::nullopt;
@@ -643,6 +644,9 @@ class Lowering {
       case OpKind::Elu: return emit_op(block, Op::elu, in, node.float_attribute("alpha", 1));
       case OpKind::HardSigmoid: return emit_hard_sigmoid(block, node, in[0]);
       case OpKind::IsInf: return emit_is_inf(block, node, in[0]);
+      case OpKind::Mod:
+        if (node.int_attribute("fmod", 0) == 0) throw Error(fmt::format("node '{}': no kernel for Mod of floats without fmod", node.name));
+        return emit_op(block, Op::fmod, in);
       case OpKind::Gelu:
         return emit_op(block, node.string_attribute("approximate", "none") == "tanh" ? Op::gelu_tanh : Op::gelu, in);
       case OpKind::Clip: {
@@ -708,11 +712,7 @@ class Lowering {
     emit_update(*inner, update, value, {operand(*inner, node.inputs[0])});
     if (std::any_of(folded.begin(), folded.end(), [&](AxisId a) { return is_lane(a); }))
       value = emit_op(*outer, r.fold_lanes, {value});
-    if (node.op == OpKind::ReduceMean) {
-      Expr count = 1;
-      for (AxisId a : folded) count *= axes_.axes[a].extent;
-      value = emit_op(*outer, Op::div, {value, emit_integer(*outer, std::move(count))});
-    }
+    if (node.op == OpKind::ReduceMean) value = emit_op(*outer, Op::div, {value, emit_integer(*outer, folded_elements(axes_, id))});
     computed_[node.outputs[0]] = value;
   }
 
@@ -773,17 +773,9 @@ class Lowering {
     return run_words(running, {words(*running.inner, node.inputs[0]).low}).front();
   }
 
-  Expr folded_elements(NodeId id) const {
-    Expr count = 1;
-    for (AxisId a : axes_.reduced[id]) count *= axes_.axes[a].extent;
-    return count;
-  }
-
-  /// Words do not carry; of bytes, the sums of not too many fit.
+  /// Words do not carry; of bytes, the sums of not too many fit (linear/integer_sums.h).
   Words sum_of_pairs(NodeId id, Block* outer) {
-    constexpr std::int64_t kMostSummed = std::int64_t{1} << 24;
     constexpr int kBytes = 4;
-    ir_.facts.assume_at_least(kMostSummed - folded_elements(id), 0, "integers that are summed");
     const RunningWords running = open_running_words(id, outer, reduction_of_words(OpKind::ReduceSum), kBytes + 1);
     const Words x = WordArithmetic(ir_, *running.inner).resized(words(*running.inner, body_.node(id).inputs[0]), true);
     std::vector<std::uint32_t> parts;
@@ -799,7 +791,7 @@ class Lowering {
   Words mean_of_words(NodeId id, Block* outer, bool wide) {
     const Words sum = sum_of_pairs(id, outer);
     WordArithmetic arithmetic(ir_, *outer);
-    return arithmetic.resized(arithmetic.quotient(sum, arithmetic.known(folded_elements(id), true)), wide);
+    return arithmetic.resized(arithmetic.quotient(sum, arithmetic.known(folded_elements(axes_, id), true)), wide);
   }
 
   /// That of the higher words, then that of the lower words beside it. Unsigned words are in order where their highest bit

@@ -13,6 +13,7 @@
 #include "dataflow/dataflow.h"
 #include "graph/axes.h"
 #include "linear/analysis.h"
+#include "linear/integer_sums.h"
 #include "linear/lower.h"
 #include "linear/passes/passes.h"
 #include "linear/scratch_checker.h"
@@ -84,6 +85,7 @@ class Compiler {
     kernel_->schedule = schedule.describe(axes);
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     declare_ports(ir);
+    declare_limits(axes);
     run_passes(ir, schedule);
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
@@ -256,6 +258,12 @@ class Compiler {
       for (const Expr& e : port.shape) output.dimensions.push_back(kernel_->tape.add(e));
       kernel_->outputs.push_back(std::move(output));
     }
+  }
+
+  /// Who binds longer sums still gets results.
+  void declare_limits(const AxisMap& axes) {
+    for (const Expr& length : linear::lengths_of_integer_sums(body_, axes)) kernel_->integer_sums.push_back(kernel_->tape.add(length));
+    if (!kernel_->integer_sums.empty()) kernel_->body = std::make_shared<const Graph>(body_);
   }
 
   Graph body_;

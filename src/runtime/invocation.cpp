@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "burin/compile.h"
 #include "burin/error.h"
+#include "graph/interpreter_ops.h"
+#include "linear/integer_sums.h"
 #include "runtime/flush_denormals.h"
 #include "runtime/kernel.h"
 #include "support/aligned_memory.h"
@@ -33,6 +36,7 @@ struct Invocation::State {
   bool bound = false;
   std::vector<TensorDesc> bound_inputs;       ///< what it is bound to
   std::map<std::string, std::int64_t> bound_symbols;
+  bool interprets = false;                    ///< what no variant computes for the shapes that are bound
   const Kernel::Variant* chosen = nullptr;    ///< for the shapes that are bound
   const Kernel::Variant* variant = nullptr;   ///< that runs: the chosen one, or the first where pointers forbid that
   std::vector<std::int64_t> registers;        ///< of the tape: the parameter block
@@ -56,6 +60,8 @@ struct Invocation::State {
   template <typename RunPhase>
   void run_rounds(std::size_t level, Range units, const RunPhase& run_phase);
   void run_range(const Kernel::Phase& phase, Range items, int worker, int active);
+  Tensor gathered(std::size_t input) const;
+  void interpret() const;
 };
 
 void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<std::string, std::int64_t>& symbols) {
@@ -66,6 +72,7 @@ void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<
   std::copy_n(binding_registers.begin(), kernel->binding.symbol_count(), registers.begin());
   registers[kernel->binding.symbol_count()] = workers;
   kernel->tape.evaluate(registers);
+  interprets = std::ranges::any_of(kernel->integer_sums, [&](Tape::Slot length) { return registers[length] > linear::kMostSummed; });
   chosen = &kernel->variants[static_cast<std::size_t>(registers[kernel->choice_slot])];
   for (std::size_t i = 0; i < inputs.size(); ++i)
     input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();
@@ -166,6 +173,34 @@ void Invocation::State::run_range(const Kernel::Phase& phase, Range items, int w
   }
 }
 
+/// The input as a dense tensor.
+Tensor Invocation::State::gathered(std::size_t input) const {
+  const TensorDesc& desc = bound_inputs[input];
+  const Precision precision = kernel->body->value(kernel->body->inputs[input]).precision;
+  Tensor out = Tensor::zeros(precision, desc.shape);
+  if (out.bytes() == 0) return out;
+  const auto* from = static_cast<const std::byte*>(pointers[input]);
+  if (desc.strides.empty()) {
+    std::memcpy(out.mutable_data(), from, out.bytes());
+    return out;
+  }
+  const auto bytes = static_cast<std::int64_t>(size_of(precision));
+  std::byte* to = out.mutable_data();
+  for (const std::int64_t offset : interpreter::all_offsets(desc.shape, desc.strides)) {
+    std::memcpy(to, from + offset * bytes, static_cast<std::size_t>(bytes));
+    to += bytes;
+  }
+  return out;
+}
+
+void Invocation::State::interpret() const {
+  std::vector<Tensor> inputs;
+  for (std::size_t i = 0; i < bound_inputs.size(); ++i) inputs.push_back(gathered(i));
+  const std::vector<Tensor> results = burin::interpret(*kernel->body, inputs, bound_symbols);
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (results[i].bytes() > 0) std::memcpy(pointers[inputs.size() + i], results[i].data(), results[i].bytes());
+}
+
 Invocation::Invocation(std::shared_ptr<const Kernel> kernel, int workers) : state_(std::make_unique<State>()) {
   State& s = *state_;
   if (workers < 1) throw Error(fmt::format("{}: expected at least 1 worker, given {}", kernel->name, workers));
@@ -205,6 +240,7 @@ void Invocation::set_scratch(std::span<std::byte> memory) {
 void Invocation::run(std::span<const void* const> inputs, std::span<void* const> outputs, Executor& executor) {
   State& s = *state_;
   s.set_pointers(inputs, outputs);
+  if (s.interprets) return s.interpret();
   s.run_rounds(0, {0, 1}, [&](const Kernel::Phase& phase, Range items) {
     const int active = static_cast<int>(std::min<std::int64_t>({s.workers, executor.concurrency(), items.end - items.begin}));
     if (active <= 1) return s.run_range(phase, items, 0, 1);
@@ -225,6 +261,7 @@ void Invocation::run(std::span<const void* const> inputs, std::span<void* const>
 void Invocation::run(std::span<const void* const> inputs, std::span<void* const> outputs) {
   State& s = *state_;
   s.set_pointers(inputs, outputs);
+  if (s.interprets) return s.interpret();
   s.run_rounds(0, {0, 1}, [&](const Kernel::Phase& phase, Range items) { s.run_range(phase, items, 0, 1); });
 }
 

@@ -50,6 +50,10 @@ struct Kernel {
   ShapeBinding binding{"", {}};  ///< has the tape's other symbols
   std::vector<Output> outputs;
   std::vector<Variant> variants;
+  /// Lengths of sums. If one is more than linear::kMostSummed, the reference interpreter computes `body`, which is there
+  /// where any are.
+  std::vector<Tape::Slot> integer_sums;
+  std::shared_ptr<const Graph> body;
   Expr choice = 0;                ///< which one
   Tape::Slot choice_slot = 0;
   Tape::Slot even_slot = 0;       ///< whether all items of work take the same time

@@ -29,4 +29,28 @@ constexpr std::int64_t wrap_to(Precision precision, std::int64_t x) {
   }
 }
 
+/// The lowest and the highest number of an integer precision, those of u64 as far as they fit i64.
+constexpr std::int64_t lowest_of(Precision precision) {
+  switch (precision) {
+    case Precision::i32: return std::numeric_limits<std::int32_t>::min();
+    case Precision::i16: return std::numeric_limits<std::int16_t>::min();
+    case Precision::i8: return std::numeric_limits<std::int8_t>::min();
+    case Precision::i64: return std::numeric_limits<std::int64_t>::min();
+    default: return 0;
+  }
+}
+
+constexpr std::int64_t highest_of(Precision precision) {
+  switch (precision) {
+    case Precision::i32: return std::numeric_limits<std::int32_t>::max();
+    case Precision::i16: return std::numeric_limits<std::int16_t>::max();
+    case Precision::i8: return std::numeric_limits<std::int8_t>::max();
+    case Precision::u32: return std::numeric_limits<std::uint32_t>::max();
+    case Precision::u16: return std::numeric_limits<std::uint16_t>::max();
+    case Precision::u8: return std::numeric_limits<std::uint8_t>::max();
+    case Precision::boolean: return 1;
+    default: return std::numeric_limits<std::int64_t>::max();
+  }
+}
+
 }  // namespace burin

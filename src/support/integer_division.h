@@ -28,7 +28,7 @@ constexpr T remainder_of(T a, T b) {
 template <std::signed_integral T>
 constexpr T modulo_of(T a, T b) {
   const T r = remainder_of(a, b);
-  return b != 0 && r != 0 && (r < 0) != (b < 0) ? static_cast<T>(r + b) : r;
+  return r != 0 && (r < 0) != (b < 0) ? static_cast<T>(r + b) : r;
 }
 
 }  // namespace burin

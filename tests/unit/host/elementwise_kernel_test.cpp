@@ -152,7 +152,7 @@ TEST(HostElementwise, BinaryIntegers) {
          {Add, Sub, Mul, Min, Max, Equal, Less, LessOrEqual, Greater, GreaterOrEqual})
       check(op, {special_integers(p, {9, 1}), special_integers(p, {1, 9})}, {});
     check(PRelu, {special_integers(p, {9}), special_integers(p, {9})});
-    const Tensor divisors = integer_tensor(p, {4}, {-1, 1, 7, 0});
+    const Tensor divisors = integer_tensor(p, {5}, {-1, 1, 7, -7, 0});
     for (const std::int64_t fmod : {0, 1}) {
       check(Mod, {special_integers(p, {9, 1}), divisors}, {{"fmod", fmod}});
       check_forms(Mod, p, p, {{"fmod", fmod}});

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "linear/integer_sums.h"
 #include "support/integer_division.h"
 #include "target/target_info.h"
 #include "tests/unit/runtime/runtime_support.h"
@@ -343,6 +344,41 @@ TEST(Integers, ReductionsOfNothingAndOfOne) {
     }
 }
 
+TEST(Integers, OfNothingIsWhatTheInterpreterSays) {
+  for (const std::string type : {"i32", "i64"}) {
+    const std::string text = fmt::format(R"(graph @reductions(%x: {}[2,M]) {{
+        %sum = reduce_sum %x, axes=[1], keepdims=1
+        %mean = reduce_mean %x, axes=[1], keepdims=1
+        %most = reduce_max %x, axes=[1], keepdims=1
+        %least = reduce_min %x, axes=[1], keepdims=1
+        return %sum, %mean, %most, %least
+      }})", type);
+    const std::vector<Tensor> inputs = {Tensor::zeros(type == "i32" ? Precision::i32 : Precision::i64, {2, 0})};
+    const auto expected = interpret(parse_graph(text), inputs);
+    for (const std::string& isa : instruction_sets()) {
+      const auto y = results(text, inputs, isa);
+      for (std::size_t i = 0; i < y.size(); ++i) EXPECT_EQ(y[i].int_at(1), expected[i].int_at(1)) << isa << " " << type << " " << i;
+    }
+  }
+}
+
+/// More than kernels sum: they are not refused.
+TEST(Integers, LongSums) {
+  const Graph graph = parse_graph(R"(graph @long(%x: i64[N,M]) {
+      %sum = reduce_sum %x, axes=[0,1], keepdims=0
+      return %sum
+    })");
+  constexpr std::int64_t kElement = -3, kFarTooMany = linear::kMostSummed + (std::int64_t{1} << 17);  // of bytes that are 255, sums overflow
+  Invocation invocation = compile(graph).invocation();
+  for (const std::int64_t length : {linear::kMostSummed, kFarTooMany, std::int64_t{2}}) {
+    invocation.rebind(std::vector<TensorDesc>{{{length, 1}, {0, 1}}});  // the same element again and again
+    std::int64_t sum = 0;
+    invocation.run(std::vector<const void*>{&kElement}, std::vector<void*>{&sum});
+    EXPECT_EQ(sum, kElement * length);
+  }
+  EXPECT_ERROR(compile(parse_graph("graph @g(%x: i64[16777217]) {\n %y = reduce_sum %x, axes=[0], keepdims=1\n return %y\n}")), "a sum of 16777217 integers");
+}
+
 TEST(Integers, ProductsOfI32WrapAndThoseOfI64AreRefused) {
   for (const std::string& isa : instruction_sets()) {
     Tensor x = Tensor::zeros(Precision::i32, {2, 40});
@@ -373,6 +409,8 @@ TEST(Integers, AreExponentsOfFloats) {
 }
 
 TEST(Integers, PowersWithUnknownExponentsAreRefused) {
+  EXPECT_ERROR(compile(parse_graph("graph @g(%x: i64[N]) {\n %n = const f32[] {0.5}\n %y = pow %x, %n\n return %y\n}")), "whose exponent is not known");
+  EXPECT_ERROR(compile(parse_graph("graph @g(%x: f32[N], %z: f32[N]) {\n %y = mod %x, %z\n return %y\n}")), "Mod of floats without fmod");
   EXPECT_ERROR(compile(parse_graph("graph @g(%x: i64[N], %n: i64[N]) {\n %y = pow %x, %n\n return %y\n}")), "whose exponent is not known");
 }
 
