@@ -92,7 +92,6 @@ class Compiler {
     if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule.stream_when, overrides, 0, "stream");
     if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
-    if (!(schedule.side_by_side_when == Expr(0))) add_side_by_side(axes, schedule.side_by_side_when, overrides);
     if (!(schedule.staggered_when == Expr(0))) add_staggered(axes, schedule.staggered_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
@@ -158,14 +157,6 @@ class Compiler {
   void add_rows(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     overrides.rows_in_lanes = true;
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows");
-  }
-
-  /// Rows that are folded side by side, for those shapes that the schedule names.
-  void add_side_by_side(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
-    overrides.rows_side_by_side = true;
-    const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
-    add_alternative(axes, schedule, when, "side_by_side");
-    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, when * schedule.stream_when, overrides, kernel_->variants.size() - 1, "side_by_side.stream");
   }
 
   /// Staggered rows, where the group's can be, for those shapes that the schedule names.

@@ -214,21 +214,22 @@ class Scheduler {
   }
 
   /// Short rows leave most lanes empty, and each of them waits for what it folds. Where nothing is folded only very short
-  /// ones lose by that. Rows that fill the lanes are folded side by side, longer ones staggered.
+  /// ones lose by that. Rows that are known to fill the lanes are folded side by side (many rows at once are long code: too
+  /// long to be one more variant), longer ones staggered.
   void choose_rows_or_elements() {
     const auto rows = row_axis_for_lanes();
     if (!rows) return;
     const Expr elements = axes_.axes[schedule_.lane_axis].extent;
     const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - fills_lanes(elements));
     rows_in_lanes_ = options_.rows_in_lanes || is_short == Expr(1);
-    const Expr side_by_side = less_equal(elements, kPackedRow) * fills_lanes(elements);
+    const Expr side_by_side = elements.as_constant() ? less_equal(elements, kPackedRow) * fills_lanes(elements) : Expr(0);
     const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kPackedRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
     if (rows_in_lanes_) {
       short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
       schedule_.lane_axis = *rows;
       return;
     }
-    schedule_.side_by_side = options_.rows_side_by_side || side_by_side == Expr(1);
+    schedule_.side_by_side = side_by_side == Expr(1);
     schedule_.staggered = options_.rows_staggered;  // (not all groups can be: it is never the only variant)
     if (schedule_.side_by_side || schedule_.staggered) {
       schedule_.row_axis = *rows;
@@ -236,7 +237,6 @@ class Scheduler {
       return;
     }
     schedule_.rows_when = is_short;
-    schedule_.side_by_side_when = side_by_side;
     schedule_.staggered_when = staggered;
   }
 
@@ -606,7 +606,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (!(delay_when == Expr(0))) out.emplace_back("delay_when", delay_when.to_string());
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
   if (!(staggered_when == Expr(0))) out.emplace_back("rows_staggered_when", staggered_when.to_string());
-  if (!(side_by_side_when == Expr(0))) out.emplace_back("rows_side_by_side_when", side_by_side_when.to_string());
+  if (side_by_side) out.emplace_back("side_by_side", "yes");
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());
   if (!(few_queries_when == Expr(0))) out.emplace_back("few_queries_when", few_queries_when.to_string());
   if (pack_reads > 0) out.emplace_back("pack_reads", fmt::format("{}", pack_reads));

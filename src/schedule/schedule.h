@@ -30,7 +30,6 @@ struct ScheduleOptions {
   bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
   bool delay_stores = false;                 ///< with `stream`, where it goes over columns: see Schedule
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
-  bool rows_side_by_side = false;            ///< of an element-wise group: where its rows may be, several are folded at once
   bool rows_staggered = false;               ///< the same: times over one row go on with those over its neighbours
 };
 
@@ -78,7 +77,6 @@ struct Schedule {
   bool whole_vectors = false;       ///< of `stream`: for all shapes that it is for the lane axis is a multiple of the lanes
   Expr delay_when = 0;              ///< for which shapes stores of a panel had better go along with the next one, too
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
-  Expr side_by_side_when = 0;       ///< for which shapes several rows had better be folded at once
   Expr staggered_when = 0;          ///< for which shapes times over one row had better go on with those over its neighbours
   bool side_by_side = false;        ///< `row_axis` is around the lanes, once for each time over rows, and its elements are tiled
   bool staggered = false;           ///< the same, but a row at a time, and with its neighbours
