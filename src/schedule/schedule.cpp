@@ -220,9 +220,11 @@ class Scheduler {
     const auto rows = row_axis_for_lanes();
     if (!rows) return;
     const Expr elements = axes_.axes[schedule_.lane_axis].extent;
-    const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - fills_lanes(elements));
+    const Expr can_be_packed = less_equal(elements, kPackedRow);
+    const Expr is_filled = fills_lanes(elements) * (elements.as_constant() ? Expr(1) : 1 - can_be_packed);
+    const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - is_filled);
     rows_in_lanes_ = options_.rows_in_lanes || is_short == Expr(1);
-    const Expr side_by_side = elements.as_constant() ? less_equal(elements, kPackedRow) * fills_lanes(elements) : Expr(0);
+    const Expr side_by_side = elements.as_constant() ? can_be_packed * is_filled : Expr(0);
     const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kPackedRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
     if (rows_in_lanes_) {
       short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
