@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "burin/error.h"
+#include "graph/shape_math.h"
 #include "host/onednn_impl.h"
 #include "support/aligned_memory.h"
 
@@ -64,13 +65,6 @@ onednn::PackedPtr OneDnn::Impl::pack(const Tensor& tensor, const onednn::Desc& f
 namespace onednn {
 namespace {
 
-Dims dense_strides(const Dims& dims) {
-  Dims strides(dims.size());
-  std::int64_t stride = 1;
-  for (std::size_t d = dims.size(); d-- > 0; stride *= dims[d]) strides[d] = stride;
-  return strides;
-}
-
 std::byte* address_of(const Place& place, const KernelArguments& arguments,
                       std::size_t scratchpad) {
   const auto unconst = [](const void* p) { return static_cast<std::byte*>(const_cast<void*>(p)); };
@@ -91,7 +85,7 @@ Desc strided(const Dims& dims, const Dims& strides) {
 
 Desc dense(const Dims& dims) {
   if (dims.empty()) return dense({1});
-  return strided(dims, dense_strides(dims));
+  return strided(dims, row_major_strides(dims));
 }
 
 Desc any_layout(const Dims& dims) {

@@ -121,6 +121,15 @@ std::set<ValueId> words_of(const LinearIR& ir) {
   return words;
 }
 
+Expression store_of(MemoryId memory, Expr index, ValueId value) {
+  Expression e;
+  e.op = Op::store;
+  e.memory = memory;
+  e.index = std::move(index);
+  e.in = {value};
+  return e;
+}
+
 Expression prefetch_of(MemoryId memory, Expr index, bool second_level) {
   Expression e;
   e.op = Op::prefetch;
@@ -131,6 +140,17 @@ Expression prefetch_of(MemoryId memory, Expr index, bool second_level) {
 }
 
 bool is_memory(const Expression& e) { return info(e.op).kind == OpClass::memory; }
+
+bool is_exponential(Op op) { return op == Op::exp || op == Op::exp2 || op == Op::exp2_softmax; }
+
+std::ptrdiff_t operations_in(const Block& block) {
+  return std::ranges::count_if(block, [](const Item& item) { return !item.is_loop() && !is_memory(item.expression); });
+}
+
+const Loop* block_loop_of(const Loop& lanes, const Path& path) {
+  const auto found = std::ranges::find_if(path.loops, [&](const Loop* l) { return lanes.begin == Expr::symbol(l->var); });
+  return found == path.loops.end() ? nullptr : *found;
+}
 
 std::string Path::lane_variable() const {
   for (const Loop* l : loops)

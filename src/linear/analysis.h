@@ -34,8 +34,15 @@ AccessMode access_mode(const Expression& e, const std::string& lane_variable);
 
 bool is_memory(const Expression& e);
 
+bool is_exponential(Op op);
+
+/// How many operations a block computes, those of its loops aside.
+std::ptrdiff_t operations_in(const Block& block);
+
 /// Values that are words (see linear_ops.def): everything else is f32.
 std::set<ValueId> words_of(const LinearIR& ir);
+
+Expression store_of(MemoryId memory, Expr index, ValueId value);
 
 /// A hint that the element will be read soon.
 Expression prefetch_of(MemoryId memory, Expr index, bool second_level = false);
@@ -46,6 +53,9 @@ struct Path {
   std::string lane_variable() const;
   bool has(std::string_view variable) const;
 };
+
+/// The loop over the blocks that a lane loop goes over one of; null if none is around it.
+const Loop* block_loop_of(const Loop& lanes, const Path& path);
 
 /// Calls f(block, path) for every block, outer before inner. The block may be changed by f (not its parents).
 void for_each_block(Block& root, const std::function<void(Block&, const Path&)>& f);

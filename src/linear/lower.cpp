@@ -10,6 +10,7 @@
 
 #include "burin/error.h"
 #include "graph/pieces.h"
+#include "linear/analysis.h"
 #include "linear/integer_range.h"
 #include "linear/integer_sums.h"
 #include "linear/words.h"
@@ -339,12 +340,7 @@ class Lowering {
     return emit(block, std::move(e));
   }
   void emit_store(Block& block, MemoryId memory, Expr index, std::uint32_t value) {
-    Expression e;
-    e.op = Op::store;
-    e.memory = memory;
-    e.index = std::move(index);
-    e.in = {value};
-    block.emplace_back(std::move(e));
+    block.emplace_back(store_of(memory, std::move(index), value));
   }
 
   /// Where a value lies: a tensor, or what Slices take of it.

@@ -115,8 +115,7 @@ void Division::i64_by_estimates(const Vector& quotient, const Vector& a, const V
   c_.vpsubq(rest, rest, x);
   // Of magnitudes: a rest below 0 takes one off the quotient, one of at least the divisor adds one.
   c_.vpsraq(x, a, kSign64);
-  c_.vpxorq(rest, rest, x);
-  c_.vpsubq(rest, rest, x);
+  negate_where(rest, x);
   const auto& too_small = inverse;
   c_.vpabsq(too_small, b);
   c_.vpsubq(too_small, rest, too_small);
@@ -125,12 +124,15 @@ void Division::i64_by_estimates(const Vector& quotient, const Vector& a, const V
   c_.vpternlogq(too_small, rest, rest, kNor);
   c_.vpxorq(sign, a, b);
   c_.vpsraq(sign, sign, kSign64);
-  c_.vpxorq(quotient, quotient, sign);
-  c_.vpsubq(quotient, quotient, sign);
+  negate_where(quotient, sign);
   c_.vpaddq(quotient, quotient, rest);
   c_.vpsubq(quotient, quotient, too_small);
-  c_.vpxorq(quotient, quotient, sign);
-  c_.vpsubq(quotient, quotient, sign);
+  negate_where(quotient, sign);
+}
+
+void Division::negate_where(const Vector& x, const Vector& negative) {
+  c_.vpxorq(x, x, negative);
+  c_.vpsubq(x, x, negative);
 }
 
 /// The lower words of 64-bit lanes, side by side in the lower half.

@@ -30,6 +30,8 @@ class Division {
   void i64_in_words(const Vector& dst, const Vector& a, const Vector& b, const std::array<Vector, 4>& temps);
   void i64_one_by_one(const Vector& dst, const Vector& a, const Vector& b);
   void low_words(const Vector& to, const Vector& from);
+  /// Lanes of 64 bits where `negative` is -1, not where it is 0.
+  void negate_where(const Vector& x, const Vector& negative);
   void remainder_of_doubles(const Vector& rest, const Vector& divisor, const Vector& quotient, const Vector& temp);
   void half(const Vector& to, const Vector& from, int n);
   void magnitude_of_doubles(const Vector& x);

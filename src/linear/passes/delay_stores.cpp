@@ -41,10 +41,6 @@ bool is_plain(const Loop& loop) {
          std::ranges::none_of(loop.body(), [](const Item& item) { return item.is_loop(); });
 }
 
-std::ptrdiff_t operations(const Loop& loop) {
-  return std::ranges::count_if(loop.body(), [](const Item& item) { return !is_memory(item.expression); });
-}
-
 class DelayStores {
  public:
   /// `items`: the parallel loops of a phase. The last one is over the panels of a group.
@@ -96,7 +92,7 @@ class DelayStores {
   bool find_company() {
     for (Item& item : lanes_->body())
       if (item.is_loop() && item.loop.get() != last_ && is_plain(*item.loop) && same_range(*item.loop, *last_) &&
-          (company_ == nullptr || operations(*item.loop) >= operations(*company_)))
+          (company_ == nullptr || operations_in(item.loop->body()) >= operations_in(company_->body())))
         company_ = item.loop.get();
     bool one = company_ != nullptr;
     for (const Item& item : last_->body())
@@ -160,7 +156,7 @@ class DelayStores {
 
   Block first_panel() const {
     Block body = all_but_last();
-    for (const auto& [value, memory] : kept_) body.emplace_back(access(Op::store, memory, value));
+    for (const auto& [value, memory] : kept_) body.emplace_back(store_of(memory, in_panel(), value));
     return body;
   }
 
@@ -219,21 +215,20 @@ class DelayStores {
 
   Block load_kept(std::map<ValueId, ValueId>& late) {
     Block body;
-    for (const auto& [value, memory] : kept_) body.emplace_back(access(Op::load, memory, late[value] = ir_.new_value(ir_.values[value])));
+    for (const auto& [value, memory] : kept_) body.emplace_back(load(memory, late[value] = ir_.new_value(ir_.values[value])));
     return body;
   }
 
-  Expression access(Op op, MemoryId memory, ValueId value) const {
+  Expression load(MemoryId memory, ValueId value) const {
     Expression e;
-    e.op = op;
+    e.op = Op::load;
     e.memory = memory;
-    e.index = Expr::symbol(lanes_->var) - Expr::symbol(blocks_->var);
-    if (op == Op::store)
-      e.in = {value};
-    else
-      e.out = value;
+    e.index = in_panel();
+    e.out = value;
     return e;
   }
+
+  Expr in_panel() const { return Expr::symbol(lanes_->var) - Expr::symbol(blocks_->var); }
 
   /// The last loop's body, of another panel; without what it asks the second-level cache for, the panel behind: the time that it
   /// goes along with asks for that.

@@ -139,12 +139,7 @@ class BufferInsertion {
     std::size_t last = 0;
     for (std::size_t i = 0; i < block.size(); ++i)
       if (effects(block[i]).writes.count(v) != 0) last = i;
-    Expression store;
-    store.op = Op::store;
-    store.memory = memory;
-    store.index = indices_.at(v);
-    store.in = {v};
-    block.insert(block.begin() + static_cast<std::ptrdiff_t>(last) + 1, Item(std::move(store)));
+    block.insert(block.begin() + static_cast<std::ptrdiff_t>(last) + 1, Item(store_of(memory, indices_.at(v), v)));
   }
 
   LinearIR& ir_;

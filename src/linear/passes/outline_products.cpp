@@ -382,12 +382,7 @@ class Outlining {
     return out;
   }
   static void emit_store(Block& block, const Element& element, ValueId v) {
-    Expression store;
-    store.op = Op::store;
-    store.memory = element.memory;
-    store.index = element.index;
-    store.in = {v};
-    block.emplace_back(std::move(store));
+    block.emplace_back(store_of(element.memory, element.index, v));
   }
 
   // ---- results ----

@@ -90,7 +90,7 @@ class Packing {
       rest -= *coefficient * Expr::symbol(loop->var);
       if (loop->lanes) {
         const Loop* outer = block_loop_of(*loop, path);
-        if (outer == nullptr || !outer->end.as_constant()) return std::nullopt;
+        if (outer == nullptr || !(outer->begin == Expr(0)) || !outer->end.as_constant()) return std::nullopt;
         r.lanes = {loop->var, *outer->end.as_constant(), *coefficient->as_constant()};
         r.block_variable = outer->var;
         r.block = outer->versions.front().step;
@@ -101,13 +101,6 @@ class Packing {
     }
     if (r.block == 0 || r.lanes.stride == 0 || r.others.empty() || !(rest == Expr(0))) return std::nullopt;
     return r;
-  }
-
-  /// The loop over the blocks of a lane loop.
-  static const Loop* block_loop_of(const Loop& lanes, const Path& path) {
-    const auto name = lanes.begin.as_symbol();
-    const auto found = std::find_if(path.loops.begin(), path.loops.end(), [&](const Loop* l) { return name && l->var == *name; });
-    return found != path.loops.end() && (*found)->begin == Expr(0) ? *found : nullptr;
   }
 
   static Tensor packed(const Tensor& from, const Reading& r) {

@@ -249,7 +249,7 @@ class Packing {
     loops.back().lanes = true;
     Block body;
     const ValueId value = add_load(body, e.memory, e.index.substitute({{r.row->var, row}, {r.column->var, column}}));
-    add_store(body, memory, start + row * columns + column, value);
+    body.emplace_back(store_of(memory, start + row * columns + column, value));
     copies_.push_back({place.prefix, used, std::move(loops), std::move(body)});
 
     e.memory = memory;
@@ -323,7 +323,7 @@ class Packing {
     Block body;
     const ValueId value = add_load(body, load.memory, load.index.substitute({{row_loop.var, row}, {lanes_->var, lane}}));
     const auto [result, copied] = move_computation(block, position, body, value);
-    add_store(body, memory, start + row * width + lane - first, copied);
+    body.emplace_back(store_of(memory, start + row * width + lane - first, copied));
     copies_.push_back({place.prefix, 1, std::move(loops), std::move(body)});
 
     Expression& e = block[position].expression;
@@ -413,14 +413,6 @@ class Packing {
     e.imm = imm;
     block.emplace_back(e);
     return e.out;
-  }
-  static void add_store(Block& block, MemoryId memory, Expr index, ValueId value) {
-    Expression e;
-    e.op = Op::store;
-    e.memory = memory;
-    e.index = std::move(index);
-    e.in = {value};
-    block.emplace_back(std::move(e));
   }
 
   // ---- phases

@@ -55,10 +55,6 @@ std::vector<Nest> times_over(Block& block) {
   return times;
 }
 
-std::ptrdiff_t operations(const Nest& nest) {
-  return std::ranges::count_if(nest.back()->body(), [](const Item& item) { return !item.is_loop() && !is_memory(item.expression); });
-}
-
 Expr elements(const Nest& nest) {
   Expr product = 1;
   for (const Loop* loop : nest) product *= loop->end - loop->begin;
@@ -97,7 +93,7 @@ class PrefetchNext {
     const Expr step = select(less_equal(read, schedule_.fetched_item), 1, 0);
     if (step == Expr(0)) return false;
     const Block prefetches = prefetches_of(times.front(), item, step);
-    ask(*std::max_element(std::next(times.begin()), times.end(), [](const Nest& a, const Nest& b) { return operations(a) < operations(b); }),
+    ask(*std::max_element(std::next(times.begin()), times.end(), [](const Nest& a, const Nest& b) { return operations_in(a.back()->body()) < operations_in(b.back()->body()); }),
         prefetches);
     return !prefetches.empty();
   }

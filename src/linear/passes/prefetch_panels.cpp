@@ -66,7 +66,7 @@ class PrefetchPanels {
     r.lanes = find(path, [](const Loop& l) { return l.lanes; });
     if (r.lanes == nullptr || r.depth == r.lanes || access_mode(e, r.lanes->var) != AccessMode::vector) return std::nullopt;
     if (!e.index.uses(r.depth->var) || !e.index.coefficient(r.depth->var)) return std::nullopt;
-    r.panels = find(path, [&](const Loop& l) { return r.lanes->begin == Expr::symbol(l.var); });
+    r.panels = block_loop_of(*r.lanes, path);
     r.rows = find(path, [&](const Loop& l) { return !l.lanes && !l.parallel && !is_block_loop(l) && !e.index.uses(l.var); });
     if (r.panels == nullptr || r.rows == nullptr || step_around(*r.depth, *r.rows) < kRowsOfTile) return std::nullopt;
     return r;

@@ -30,8 +30,6 @@
 namespace burin::linear {
 namespace {
 
-bool is_exponential(Op op) { return op == Op::exp || op == Op::exp2 || op == Op::exp2_softmax; }
-
 /// The parts of a block that holds a softmax between two products.
 struct Pattern {
   std::size_t scores = 0, exponentials = 0;  ///< positions of the two key loops

@@ -42,8 +42,6 @@ constexpr double kHidden = -512;
 /// A mask that is added hides whatever it is added to, if it is at most this: no score comes near it.
 constexpr double kHidesAny = -1e30;
 
-bool is_exponential(Op op) { return op == Op::exp || op == Op::exp2 || op == Op::exp2_softmax; }
-
 bool is_comparison(Op op) {
   return op == Op::less || op == Op::less_equal || op == Op::greater || op == Op::greater_equal;
 }

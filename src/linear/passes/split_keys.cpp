@@ -40,8 +40,6 @@
 namespace burin::linear {
 namespace {
 
-bool is_exponential(Op op) { return op == Op::exp || op == Op::exp2 || op == Op::exp2_softmax; }
-
 /// What a loop over all keys makes, and blocks of keys make in parts.
 struct Result {
   ValueId running = kNone;  ///< the variable that the loop folds into
