@@ -57,7 +57,8 @@ struct Memory {
   Precision precision = Precision::f32;
   Expr elements;             ///< of scratch: its size
   std::optional<Expr> offset;  ///< of scratch, in bytes, once the allocation pass has run
-  /// Of kind call: the memory, an input, that is meant instead where `used` is 0 (a copy that pays for some shapes only).
+  /// Of kind call: the memory, an input or constant, that is meant instead where `used` is 0 (a copy that pays for some
+  /// shapes only).
   MemoryId otherwise = kNone;
   Expr used = 1;
 };

@@ -166,13 +166,23 @@ class Lowering {
       Expr extent = 1, position = 0;
       const auto& list = axes_.dims[v][d];
       for (std::size_t i = list.size(); i-- > 0;) {
-        position += Expr::symbol(var(list[i])) * extent;
+        position += position_along(v, list[i]) * extent;
         extent *= axes_.axes[list[i]].extent;
       }
       const bool whole = list.empty() || body_.facts.proves_equal(shape[d], extent);
       index += position * (whole ? strides[d] : select(equal(shape[d], 1), 0, strides[d]));
     }
     return index;
+  }
+
+  /// Along lanes that run over axes which the value lacks it repeats.
+  Expr position_along(ValueId v, AxisId a) const {
+    const Expr position = Expr::symbol(var(a));
+    if (a != schedule_.lane_axis) return position;
+    const std::vector<AxisId> all = axes_.of(v);
+    for (const MergedAxes::Period& p : schedule_.periods)
+      if (std::find(all.begin(), all.end(), p.outer) == all.end()) return mod(position, p.elements);
+    return position;
   }
 
   // ---- loops ----

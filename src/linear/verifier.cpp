@@ -7,7 +7,7 @@
 //     dimension; an input's innermost is 1, an output's are dense.
 //   - A memory of kind input, output or constant names one that exists and has what its precision is in
 //     memory; each output has one
-//     memory, an input or constant at most one. What a memory is `otherwise` is an input of its precision; only one of
+//     memory, an input or constant at most one. What a memory is `otherwise` is an input or constant of its precision; only one of
 //     kind call is.
 //   - Each output is stored at least once.
 // Loops
@@ -224,9 +224,11 @@ class Verifier {
     over_symbols(m.used, "%" + m.name);
     if (m.otherwise == kNone) return;
     if (m.kind != Memory::Kind::call) fail("%{} is scratch of a worker: nothing takes its place", m.name);
-    if (m.otherwise >= ir_.memory.size() || ir_.memory[m.otherwise].kind != Memory::Kind::input ||
-        ir_.memory[m.otherwise].precision != m.precision)
-      fail("%{}: an input that holds {} takes its place, or nothing does", m.name, burin::to_string(m.precision));
+    const auto can_take_its_place = [&](const Memory& other) {
+      return (other.kind == Memory::Kind::input || other.kind == Memory::Kind::constant) && other.precision == m.precision;
+    };
+    if (m.otherwise >= ir_.memory.size() || !can_take_its_place(ir_.memory[m.otherwise]))
+      fail("%{}: an input or constant that holds {} takes its place, or nothing does", m.name, burin::to_string(m.precision));
   }
 
   // ---- what can be said of an expression alone

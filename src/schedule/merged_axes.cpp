@@ -8,13 +8,18 @@
 
 #include "graph/canonicalize.h"
 #include "graph/pieces.h"
+#include "schedule/body_queries.h"
 
 namespace burin {
 namespace {
 
+/// Rows from which on a copy of what is repeated costs little beside them.
+constexpr std::int64_t kManyRows = 16;
+
 class Merging {
  public:
-  Merging(const Graph& body, const AxisMap& axes) : body_(body), axes_(axes) {
+  Merging(const Graph& body, const AxisMap& axes, AxisId lanes, bool repeats)
+      : body_(body), axes_(axes), lanes_(lanes), repeats_(repeats) {
     for (std::size_t i = 0; i < body.inputs.size(); ++i)
       strides_[body.inputs[i]] = input_strides(i, body.value(body.inputs[i]).shape);
     for (const ValueId output : body.outputs) {
@@ -27,24 +32,66 @@ class Merging {
     }
   }
 
-  std::vector<Expr> run(AxisId lanes) const {
-    std::vector<Expr> trips;
-    for (const Axis& axis : axes_.axes) trips.push_back(axis.extent);
-    Expr merged = trips[lanes], dense = 1;
-    AxisId inner = lanes;
-    while (const auto outer = axis_around(inner)) {
-      const auto here = when_dense(*outer, inner);
+  MergedAxes run() {
+    MergedAxes out = separate_axes(axes_);
+    struct Level {
+      AxisId outer = 0;
+      Expr when;
+    };
+    std::vector<Level> levels;
+    Expr merged = extent(lanes_), dense = 1, rows = 1;
+    while (const auto outer = axis_around(inside_.back())) {
+      const auto here = when_dense(*outer, inside_.back());
       if (!here) break;
       dense *= *here;
-      merged *= axes_.axes[*outer].extent;
-      trips[lanes] = select(dense, merged, trips[lanes]);
-      trips[*outer] = select(dense, 1, axes_.axes[*outer].extent);
-      inner = *outer;
+      if (is_lacking(*outer)) {
+        out.periods.push_back({*outer, merged});
+        rows = 1;
+      }
+      rows *= extent(*outer);
+      merged *= extent(*outer);
+      levels.push_back({*outer, out.periods.empty() ? dense : dense * pays(out.periods.back().elements, rows)});
+      out.trips[lanes_] = select(levels.back().when, merged, out.trips[lanes_]);
+      inside_.push_back(*outer);
     }
-    return trips;
+    // Rows that are too few of one axis may be enough of more.
+    for (std::size_t i = levels.size(); i-- > 0;) {
+      if (i + 1 < levels.size() && !out.periods.empty()) levels[i].when = max(levels[i].when, levels[i + 1].when);
+      out.trips[levels[i].outer] = select(levels[i].when, 1, extent(levels[i].outer));
+    }
+    return out;
   }
 
  private:
+  const Expr& extent(AxisId a) const { return axes_.axes[a].extent; }
+
+  /// Whether a copy of what a row of so many elements reads is better than to begin anew with each row.
+  static Expr pays(const Expr& elements, const Expr& rows) { return less(elements, kLongRow) * less_equal(kManyRows, rows); }
+
+  /// Whether it is read again for each element of the axis.
+  bool is_lacking(AxisId outer) const {
+    for (ValueId v = 0; v < body_.value_count(); ++v)
+      if (is_repeated(v, outer, inside_.back())) return true;
+    return false;
+  }
+
+  bool is_repeated(ValueId v, AxisId outer, AxisId inner) const {
+    const std::vector<AxisId> all = axes_.of(v);
+    return has(all, inner) && !has(all, outer);
+  }
+
+  /// Whether what is read lies in the lanes alone, all elements side by side, and an element is one in memory.
+  bool can_be_repeated(ValueId v) const {
+    if (!repeats_ || body_.value(v).precision == Precision::i64) return false;
+    if (const Node* node = producer(body_, v); node != nullptr && node->op == OpKind::Range) return false;
+    if (std::ranges::any_of(stored_, [&](const auto& stored) { return stored.first == v; })) return false;
+    if (!std::ranges::all_of(axes_.of(v), [&](AxisId a) { return has(inside_, a); })) return false;
+    for (std::size_t d = 0; d < axes_.dims[v].size(); ++d)
+      if (!has_all_elements(v, d)) return false;
+    const auto strides = strides_of_read(v);
+    return !strides || (*strides)[*dimension_of(v, lanes_)] == Expr(1);
+  }
+
   /// The axis that the inner one lies in, in some value.
   std::optional<AxisId> axis_around(AxisId inner) const {
     for (ValueId v = 0; v < body_.value_count(); ++v) {
@@ -76,8 +123,8 @@ class Merging {
   }
 
   std::optional<Expr> when_dense(ValueId v, AxisId outer, AxisId inner) const {
-    const std::vector<AxisId> all = axes_.of(v);
-    if (!are_neighbours(all, outer, inner)) return std::nullopt;
+    if (is_repeated(v, outer, inner)) return can_be_repeated(v) ? std::optional(Expr(1)) : std::nullopt;
+    if (!are_neighbours(axes_.of(v), outer, inner)) return std::nullopt;
     const auto from = dimension_of(v, outer), to = dimension_of(v, inner);
     if (!from || !to) return Expr(1);
     if (!has_all_elements(v, *from) || !has_all_elements(v, *to)) return std::nullopt;
@@ -119,13 +166,24 @@ class Merging {
 
   const Graph& body_;
   const AxisMap& axes_;
+  const AxisId lanes_;
+  const bool repeats_;
+  std::vector<AxisId> inside_ = {lanes_};  ///< that the lanes run over, innermost first
   std::map<ValueId, std::vector<Expr>> strides_;
   std::vector<std::pair<ValueId, std::vector<Expr>>> stored_;
 };
 
 }  // namespace
 
-std::vector<Expr> trips_of_axes(const Graph& body, const AxisMap& axes, AxisId lanes) { return Merging(body, axes).run(lanes); }
+MergedAxes merge_axes(const Graph& body, const AxisMap& axes, AxisId lanes, bool repeats) {
+  return Merging(body, axes, lanes, repeats).run();
+}
+
+MergedAxes separate_axes(const AxisMap& axes) {
+  MergedAxes out;
+  for (const Axis& axis : axes.axes) out.trips.push_back(axis.extent);
+  return out;
+}
 
 std::vector<Expr> input_strides(std::size_t input, const Shape& shape) {
   std::vector<Expr> strides;

@@ -22,6 +22,9 @@ constexpr std::int64_t kPanelVectors = 8;
 /// Elements of one item of work of a plain element-wise kernel: small enough to balance threads, large enough that
 /// setting up its pointers does not show.
 constexpr std::int64_t kElementwiseBlock = 16384;
+/// The same where what is read in part repeats: the nearest cache has room for a copy as long as that and for all else. (Of
+/// 1024 rows of 16 elements in the second-level cache, blocks of 2048 take a fifth more time.)
+constexpr std::int64_t kRepeatingBlock = 1024;
 /// Elements of a row of which the next one is prefetched while it is gone over for the second time: a few rows of
 /// inputs and results have to fit in the nearest cache.
 constexpr std::int64_t kPrefetchedRow = 3072;
@@ -37,8 +40,6 @@ constexpr std::int64_t kPackedRow = 32;
 constexpr std::int64_t kStaggeredRows = 8, kStaggeredRow = 1024;
 /// What an element of a row in the lanes costs, transposes included, where one along the lanes is 3.
 constexpr std::int64_t kTransposedCost = 4, kElementCost = 3;
-/// Elements of a row from which on it makes no difference that the next one is another row.
-constexpr std::int64_t kLongRow = 512;
 /// Rows by which a loop down columns asks early for what is in no cache.
 constexpr std::int64_t kRowsAhead = 8;
 /// Elements by which a loop along rows does: 16 KB. The nearest cache can wait for too few lines at once to keep memory
@@ -125,8 +126,8 @@ class Scheduler {
 
   Schedule run() {
     schedule_.lane_axis = lane_axis();
-    choose_rows_or_elements();
     choose_trips();
+    choose_rows_or_elements();
     schedule_.lanes_outside = is_common(schedule_.lane_axis);
     choose_parallel();
     choose_tiles();
@@ -218,7 +219,7 @@ class Scheduler {
   /// long to be one more variant), longer ones staggered.
   void choose_rows_or_elements() {
     const auto rows = row_axis_for_lanes();
-    if (!rows) return;
+    if (!rows || (anchors_.empty() && merges_rows())) return;
     const Expr elements = axes_.axes[schedule_.lane_axis].extent;
     const Expr can_be_packed = less_equal(elements, kPackedRow);
     const Expr is_filled = fills_lanes(elements) * (elements.as_constant() ? Expr(1) : 1 - can_be_packed);
@@ -229,6 +230,7 @@ class Scheduler {
     if (rows_in_lanes_) {
       short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
       schedule_.lane_axis = *rows;
+      choose_trips();
       return;
     }
     schedule_.side_by_side = side_by_side == Expr(1);
@@ -242,6 +244,9 @@ class Scheduler {
     schedule_.staggered_when = staggered;
   }
 
+  /// Rows that are one where they are dense.
+  bool merges_rows() const { return !(schedule_.trips[schedule_.lane_axis] == axes_.axes[schedule_.lane_axis].extent); }
+
   bool folds(AxisId a) const { return reduced_.count(a) != 0; }
 
   /// Whether lanes of elements are empty so seldom that it costs less than transposes.
@@ -253,11 +258,11 @@ class Scheduler {
   /// Rows that are known to be long gain nothing from more elements.
   void choose_trips() {
     const std::optional<std::int64_t> row = axes_.axes[schedule_.lane_axis].extent.as_constant();
-    if (products_.empty() && (!row || *row < kLongRow)) {
-      schedule_.trips = trips_of_axes(body_, axes_, schedule_.lane_axis);
-    } else {
-      for (const Axis& axis : axes_.axes) schedule_.trips.push_back(axis.extent);
-    }
+    const bool merges = products_.empty() && (!row || *row < kLongRow);
+    MergedAxes merged = merges ? merge_axes(body_, axes_, schedule_.lane_axis, anchors_.empty() && is_common(schedule_.lane_axis))
+                               : separate_axes(axes_);
+    schedule_.trips = std::move(merged.trips);
+    schedule_.periods = std::move(merged.periods);
   }
 
   void choose_parallel() {
@@ -448,6 +453,7 @@ class Scheduler {
 
   /// A row that is known to be shorter is not split: then it is known, too, how many vectors it has.
   std::int64_t elementwise_block() const {
+    if (!schedule_.periods.empty()) return kRepeatingBlock;
     const std::optional<std::int64_t> row = schedule_.trips[schedule_.lane_axis].as_constant();
     return row && *row <= kElementwiseBlock ? 0 : kElementwiseBlock;
   }
@@ -594,6 +600,8 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   }
   if (brgemm_executor) out.emplace_back("products", "executor");
   if (!(trips[lane_axis] == axes.axes[lane_axis].extent)) out.emplace_back("lane_trips", trips[lane_axis].to_string());
+  for (const MergedAxes::Period& p : periods)
+    out.emplace_back("repeats_along", fmt::format("{} {}", axes.axes[p.outer].name, p.elements.to_string()));
   if (prefetched_row > 0) out.emplace_back("prefetched_row", fmt::format("{}", prefetched_row));
   if (prefetched_panel > 0) out.emplace_back("prefetched_panel", fmt::format("{}", prefetched_panel));
   if (rows_ahead > 0) out.emplace_back("rows_ahead", fmt::format("{}", rows_ahead));

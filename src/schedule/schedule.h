@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph/axes.h"
+#include "schedule/merged_axes.h"
 #include "target/target_info.h"
 
 namespace burin {
@@ -38,6 +39,7 @@ struct ScheduleOptions {
 struct Schedule {
   AxisId lane_axis = 0;             ///< lies in the vector lanes
   std::vector<Expr> trips;          ///< by AxisId: iterations of its loop; see merged_axes.h
+  std::vector<MergedAxes::Period> periods;  ///< the same: of what lacks axes that are merged
   bool few_queries = false;         ///< lanes of one axis would be empty: each nest has an axis of its own in the lanes
   std::vector<std::optional<AxisId>> lanes_of;  ///< of few_queries: that axis, if any, by NodeId
   std::vector<AxisId> loop_order;   ///< of few_queries: of all nests, so that loops of the same rows meet

@@ -113,7 +113,7 @@ TEST(LinearVerifier, Definitions) {
   reject_changed([](LinearIR& ir) { ir.definitions.emplace_back("S", 4); }, "two symbols are called S");
   reject_changed([](LinearIR& ir) { ir.definitions = {{"a", Expr::symbol("b")}, {"b", 4}}; }, "definition of a: b names b");
   reject_changed([](LinearIR& ir) { ir.memory[3].otherwise = 0; }, "%T is scratch of a worker: nothing takes its place");
-  reject_changed([](LinearIR& ir) { ir.memory[4].otherwise = 1; }, "%C: an input that holds f32 takes its place");
+  reject_changed([](LinearIR& ir) { ir.memory[4].otherwise = 1; }, "%C: an input or constant that holds f32 takes its place");
   reject_changed([](LinearIR& ir) { ir.memory[4].used = Expr::symbol("Z"); }, "%C: Z names Z");
 }
 
