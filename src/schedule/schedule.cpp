@@ -407,7 +407,7 @@ class Scheduler {
       schedule_.elements_ahead = kElementsAhead;
       schedule_.fetched_item = target_.l2_bytes / kCacheOfItem / static_cast<std::int64_t>(sizeof(float));
       schedule_.recompute = true;
-      schedule_.moments_at_once = options_.stream && goes_over_columns();
+      schedule_.moments_at_once = options_.stream && !anchors_.empty();
       schedule_.stream = options_.stream;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
       schedule_.whole_vectors = schedule_.stream && stores_lanes();

@@ -29,6 +29,17 @@ constexpr const char* kNorm = R"(graph @norm(%x: f32[B,S,D]) {
         return %n
       })";
 
+constexpr const char* kNormOfRows = R"(graph @rows(%x: f32[B,S,D]) {
+        %m = reduce_mean %x, axes=[1,2], keepdims=1
+        %d = sub %x, %m
+        %q = mul %d, %d
+        %v = reduce_mean %q, axes=[1,2], keepdims=1
+        %e = add %v, 1e-3
+        %r = sqrt %e
+        %n = div %d, %r
+        return %n
+      })";
+
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
       {R"(graph @mean(%x: f32[B,S,D], %m: f32[B,S,1]) {
@@ -42,6 +53,7 @@ const std::vector<Case>& cases() {
         return %q
       })", "fold_by_rows"},
       {kNorm, "delay_stores"},
+      {kNormOfRows, "join_moments"},
       {R"(graph @softmax(%x: f32[B,S,D]) {
         %p = softmax %x, axis=1
         return %p
@@ -114,13 +126,15 @@ TEST_P(BeyondCaches, Results) {
 
 /// Sum and squares are folded at once, of what is near to zero.
 TEST_P(BeyondCaches, NormOfWhatIsFarFromZero) {
-  const Graph graph = parse_graph(kNorm);
-  CompiledSubgraph compiled = compile_case({kNorm, "join_moments"});
-  for (const std::int64_t columns : {400, 2112}) {
-    std::vector<Tensor> inputs = random_inputs(graph, {{"B", 8}, {"S", 9}, {"D", columns}}, 3);
-    Tensor& x = inputs[0];
-    for (std::int64_t i = 0; i < x.size(); ++i) x.set(i, 100 + x.at(i));
-    check(compiled, graph, inputs);
+  for (const char* const text : {kNorm, kNormOfRows}) {
+    const Graph graph = parse_graph(text);
+    CompiledSubgraph compiled = compile_case({text, "join_moments"});
+    for (const std::int64_t columns : {400, 2112}) {
+      std::vector<Tensor> inputs = random_inputs(graph, {{"B", 8}, {"S", 9}, {"D", columns}}, 3);
+      Tensor& x = inputs[0];
+      for (std::int64_t i = 0; i < x.size(); ++i) x.set(i, 100 + x.at(i));
+      check(compiled, graph, inputs);
+    }
   }
 }
 
