@@ -115,4 +115,11 @@ alignas(64) inline constexpr float kTanh16[7][16] = {
      0.375F, 0.53125F, 0.78125F, 1.0625F, 1.375F, 1.6875F},
 };
 
+/// K 2^(i / 16), with K a little below 2^(-1 / 32).
+alignas(64) inline constexpr float kPowers16[1][16] = {
+    {0.977399051F, 1.0206722F, 1.06586123F, 1.11305094F, 1.16232991F, 1.21379066F,
+     1.26752973F, 1.3236481F, 1.38225102F, 1.44344842F, 1.50735545F, 1.57409167F, 1.64378273F,
+     1.71655917F, 1.79255772F, 1.87192106F},
+};
+
 }  // namespace burin::codegen::tables

@@ -30,6 +30,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
   p.add({"sink_operands", "what is cheap stands in front of its first use", sink_operands, false});
   p.add({"recompute_values", "what is cheap is computed again rather than kept, where the schedule says so",
          [schedule](LinearIR& ir) { return recompute_values(ir, schedule); }, false});
+  p.add({"join_moments", "a mean and the squares around it are folded at once, where the schedule says so",
+         [schedule](LinearIR& ir) { return join_moments(ir, schedule); }, false});
   p.add({"gather_factors", "known factors of a normalisation are one", gather_factors, false});
   p.add({"insert_buffers", "values that cross loops go through scratch", insert_buffers, true});
   p.add({"stagger_rows", "times over a row go on with those over its neighbours, where the schedule says so",

@@ -412,6 +412,7 @@ class Scheduler {
       schedule_.elements_ahead = kElementsAhead;
       schedule_.fetched_item = target_.l2_bytes / kCacheOfItem / static_cast<std::int64_t>(sizeof(float));
       schedule_.recompute = true;
+      schedule_.moments_at_once = options_.stream && !anchors_.empty();
       schedule_.stream = options_.stream;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
       schedule_.whole_vectors = schedule_.stream && stores_lanes();
@@ -609,6 +610,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (fetched_item > 0) out.emplace_back("fetched_item", fmt::format("{}", fetched_item));
   if (fold_by_rows) out.emplace_back("fold_by_rows", "yes");
   if (delay_stores) out.emplace_back("delay_stores", "yes");
+  if (moments_at_once) out.emplace_back("moments_at_once", "yes");
   if (recompute) out.emplace_back("recompute", "yes");
   if (whole_vectors) out.emplace_back("whole_vectors", "yes");
   if (!(stream_when == Expr(0))) out.emplace_back("stream_when", stream_when.to_string());

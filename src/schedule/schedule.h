@@ -69,6 +69,7 @@ struct Schedule {
   std::int64_t fetched_item = 0;    ///< elements of an input that an item of work reads at most if the next item's are asked for
   bool fold_by_rows = false;        ///< what is folded down columns is read row by row, running values lie in memory
   bool delay_stores = false;        ///< of a panel of columns: they go along with what is computed of the next
+  bool moments_at_once = false;     ///< a mean and the squares around it are folded in one time over what is read
   bool recompute = false;           ///< what is cheap is computed again where a later loop needs it, not kept
   SoftmaxForm softmax_form = SoftmaxForm::none;
   Expr online_when = 0;             ///< of score_rows: for which shapes the online form is better

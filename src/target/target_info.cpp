@@ -35,6 +35,7 @@ TargetInfo target_for(Isa isa) {
       t.has_scale_exponent = true;
       t.has_lookup_both = true;
       t.has_fraction = true;
+      t.has_limit_magnitude = true;
       t.has_broadcast_operand = true;
       break;
   }

@@ -24,6 +24,7 @@ struct TargetInfo {
   bool has_scale_exponent = false;   ///< x * 2^floor(y) as one instruction
   bool has_lookup_both = false;      ///< a permutation of the lanes of two vectors
   bool has_fraction = false;         ///< x - floor(x) as one instruction
+  bool has_limit_magnitude = false;  ///< of two numbers the one nearer to zero, with the sign of the first
   bool has_broadcast_operand = false;  ///< arithmetic with a scalar from memory
   std::int64_t l1_bytes = 32 * 1024;
   std::int64_t l2_bytes = 1024 * 1024;

@@ -80,6 +80,29 @@ def polynomials():
             ("(atanh(q) / q - 1) / q^2 in q^2", atanh, range(4), 0, ((root - 1) / (root + 1))**2, {})):
         c, error = fit(f, powers, low, high, fixed)
         print(f"{name}: {', '.join(map(literal, c.values()))}   error {error:.2e}")
+    print(f"e^-r / K - 1: {', '.join(map(literal, sigmoid_polynomial()))}")
+
+
+STEP = math.log(2) / 16
+HALF_STEP = STEP / 2 * 1.0001
+
+
+def scaled_powers():
+    """K, and K 2^(i / 16) for i < 16: e^-r / K >= 1 for |r| <= HALF_STEP, and f32 has the powers as nearly as can be found.
+    What is minimized is the error of 1 + e^-x in units of 2^-24, where it is large and where it begins at 2."""
+    powers = np.exp2(np.arange(16) / 16)
+    k = math.exp(-HALF_STEP) * (1 - 1e-5 - np.arange(2000000) * 1e-9)
+    rows = k[:, None] * powers
+    error = np.abs(rows.astype(np.float32) / rows - 1) * 2**24
+    best = np.argmin(np.maximum(error + 1 / powers, error / 2 + 3 / (1 + powers)).max(1))
+    return k[best], [float(np.float32(p)) for p in rows[best]]
+
+
+def sigmoid_polynomial():
+    """e^-r / K - 1"""
+    k = scaled_powers()[0]
+    c = list(fit(lambda r: np.exp(-r), range(4), -HALF_STEP, HALF_STEP)[0].values())
+    return [float(np.float32(v)) for v in [(c[0] - k) / k] + [v / k for v in c[1:]]]
 
 
 ERF = lambda a: erf(a.astype(float)).astype(LONG)
@@ -127,7 +150,8 @@ namespace burin::codegen::tables {
             ("kGelu16", "erf(a / sqrt 2) around 0.37109375 i", even_intervals(GELU, 16, .37109375, 5)),
             ("kGelu8", "erf(a / sqrt 2) around 0.796875 i", even_intervals(GELU, 8, .796875, 6)),
             ("kTanh16", "tanh(a) by the exponent and two bits more of t = 0.8125 a + 1/2; last the points around which the "
-             "polynomials lie", floating_intervals(np.tanh, .8125, 5, 9.2))):
+             "polynomials lie", floating_intervals(np.tanh, .8125, 5, 9.2)),
+            ("kPowers16", "K 2^(i / 16), with K a little below 2^(-1 / 32)", [[p] for p in scaled_powers()[1]])):
         powers = np.array(list(rows)).T
         assert np.abs(powers[powers != 0]).min() > 1.2e-38  # a denormal operand is slow
         print(f"/// {comment}.\nalignas(64) inline constexpr float {name}[{powers.shape[0]}][{powers.shape[1]}] = {{")

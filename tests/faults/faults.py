@@ -238,6 +238,8 @@ FAULTS = [
     ("columns: a buffer that two times fill is filled anew too early", "src/linear/passes/delay_stores.cpp",
      "if (found != nullptr || !item.is_loop()",
      "if (!item.is_loop()", "linear"),
+    ("passes: squares are of distances from zero", "src/linear/passes/join_moments.cpp",
+     "once.end = min(1, elements);", "once.end = 0;", "linear|runtime"),
     ("passes: a factor that joins another is lost", "src/linear/passes/gather_factors.cpp",
      "e.in = {a, b};", "e.in = {a, a};", "linear|runtime|fuzz"),
     ("passes: what lies across the lanes is computed again", "src/linear/passes/recompute_values.cpp",

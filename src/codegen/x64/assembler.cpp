@@ -883,6 +883,12 @@ class Assembler : public Xbyak::CodeGenerator {
     vscalefps(vec(i.dst), vec(i.src[0]), vec(i.src[1]));
   }
 
+  void limit_magnitude(const Instruction& i) {
+    if (!wide_) fail(i, "the target has no such instruction");
+    const Source b = source(i, 1);
+    vrangeps(vec(i.dst), vec(i.src[0]), b.operand(), 2);  // the smaller magnitude, the sign of the first
+  }
+
   void shift(const Instruction& i,
              void (CodeGenerator::*f)(const Xmm&, const Xbyak::Operand&, std::uint8_t)) {
     if (i.imm < 0 || i.imm > 31) fail(i, "the shift count is not in 0..31");
@@ -1022,6 +1028,7 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::round: return round(i);
       case VOp::fraction: return fraction(i);
       case VOp::scale_exponent: return scale_exponent(i);
+      case VOp::limit_magnitude: return limit_magnitude(i);
       case VOp::blend: return blend(i);
       case VOp::and_bits: return binary(i, &C::vandps);
       case VOp::or_bits: return binary(i, &C::vorps);

@@ -25,6 +25,7 @@ bool tile_loops(LinearIR& ir, const Schedule& schedule);
 bool contract_multiply_add(LinearIR& ir);
 bool sink_operands(LinearIR& ir);
 bool recompute_values(LinearIR& ir, const Schedule& schedule);
+bool join_moments(LinearIR& ir, const Schedule& schedule);
 bool gather_factors(LinearIR& ir);
 bool insert_buffers(LinearIR& ir);
 bool reuse_in_place(LinearIR& ir, const Schedule& schedule);

@@ -40,15 +40,21 @@ Nest nest_of(Loop& outermost) {
   }
 }
 
+/// Whether it runs once or not at all.
+bool is_guard(const Loop& loop) {
+  const std::vector<Expr> ends = operands_of(loop.end - loop.begin, Expr::Function::min);
+  return std::ranges::find(ends, Expr(1)) != ends.end();
+}
+
 bool same_space(const Nest& a, const Nest& b) {
   return std::ranges::equal(a, b, [](const Loop* x, const Loop* y) { return same_range(*x, *y); });
 }
 
-/// Those over what the first one goes over.
+/// Those over what the first one goes over that is more than one element.
 std::vector<Nest> times_over(Block& block) {
   std::vector<Nest> times;
   for (Item& item : block) {
-    if (!item.is_loop() || item.loop->parallel) continue;
+    if (!item.is_loop() || item.loop->parallel || is_guard(*item.loop)) continue;
     Nest nest = nest_of(*item.loop);
     if (times.empty() || same_space(nest, times.front())) times.push_back(std::move(nest));
   }

@@ -77,6 +77,7 @@ Schedule schedule_of(const FileCase& c) {
   s.fold_by_rows = c.options.contains("fold_by_rows");
   s.delay_stores = c.options.contains("delay_stores");
   s.recompute = c.options.contains("recompute");
+  s.moments_at_once = c.options.contains("moments_at_once");
   s.few_queries = c.options.contains("few_queries");
   s.side_by_side = c.options.contains("side_by_side");
   s.staggered = c.options.contains("staggered");

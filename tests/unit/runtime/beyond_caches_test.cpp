@@ -18,6 +18,28 @@ struct Case {
   std::string text, pass;  ///< that has to do something
 };
 
+constexpr const char* kNorm = R"(graph @norm(%x: f32[B,S,D]) {
+        %m = reduce_mean %x, axes=[1], keepdims=1
+        %d = sub %x, %m
+        %q = mul %d, %d
+        %v = reduce_mean %q, axes=[1], keepdims=1
+        %e = add %v, 1e-3
+        %r = sqrt %e
+        %n = div %d, %r
+        return %n
+      })";
+
+constexpr const char* kNormOfRows = R"(graph @rows(%x: f32[B,S,D]) {
+        %m = reduce_mean %x, axes=[1,2], keepdims=1
+        %d = sub %x, %m
+        %q = mul %d, %d
+        %v = reduce_mean %q, axes=[1,2], keepdims=1
+        %e = add %v, 1e-3
+        %r = sqrt %e
+        %n = div %d, %r
+        return %n
+      })";
+
 const std::vector<Case>& cases() {
   static const std::vector<Case> all = {
       {R"(graph @mean(%x: f32[B,S,D], %m: f32[B,S,1]) {
@@ -30,16 +52,8 @@ const std::vector<Case>& cases() {
         %q = exp %p
         return %q
       })", "fold_by_rows"},
-      {R"(graph @norm(%x: f32[B,S,D]) {
-        %m = reduce_mean %x, axes=[1], keepdims=1
-        %d = sub %x, %m
-        %q = mul %d, %d
-        %v = reduce_mean %q, axes=[1], keepdims=1
-        %e = add %v, 1e-3
-        %r = sqrt %e
-        %n = div %d, %r
-        return %n
-      })", "delay_stores"},
+      {kNorm, "delay_stores"},
+      {kNormOfRows, "join_moments"},
       {R"(graph @softmax(%x: f32[B,S,D]) {
         %p = softmax %x, axis=1
         return %p
@@ -81,7 +95,10 @@ class BeyondCaches : public ::testing::TestWithParam<const char*> {
   }
 
   static void check(CompiledSubgraph& compiled, const Graph& graph, const Symbols& sizes) {
-    const auto inputs = random_inputs(graph, sizes, 3);
+    check(compiled, graph, random_inputs(graph, sizes, 3));
+  }
+
+  static void check(CompiledSubgraph& compiled, const Graph& graph, const std::vector<Tensor>& inputs) {
     const Tensor expected = interpret(graph, inputs)[0];
     constexpr std::int64_t kLine = 16;  // floats
     std::vector<float> memory(static_cast<std::size_t>(expected.size() + 3 * kLine));
@@ -104,6 +121,20 @@ TEST_P(BeyondCaches, Results) {
     for (const Symbols& sizes : {Symbols{{"B", 1}, {"S", 3}, {"D", 16}}, {{"B", 2}, {"S", 9}, {"D", 400}}, {{"B", 17}, {"S", 5}, {"D", 48}},
                                  {{"B", 8}, {"S", 7}, {"D", 2112}}, {{"B", 16}, {"S", 4}, {"D", 33}}, {{"B", 20}, {"S", 1}, {"D", 144}}})
       check(compiled, parse_graph(c.text), sizes);
+  }
+}
+
+/// Sum and squares are folded at once, of what is near to zero.
+TEST_P(BeyondCaches, NormOfWhatIsFarFromZero) {
+  for (const char* const text : {kNorm, kNormOfRows}) {
+    const Graph graph = parse_graph(text);
+    CompiledSubgraph compiled = compile_case({text, "join_moments"});
+    for (const std::int64_t columns : {400, 2112}) {
+      std::vector<Tensor> inputs = random_inputs(graph, {{"B", 8}, {"S", 9}, {"D", columns}}, 3);
+      Tensor& x = inputs[0];
+      for (std::int64_t i = 0; i < x.size(); ++i) x.set(i, 100 + x.at(i));
+      check(compiled, graph, inputs);
+    }
   }
 }
 

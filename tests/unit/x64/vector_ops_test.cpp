@@ -77,6 +77,14 @@ float scale_exponent(float a, float b, float) {
       std::ldexp(double{a}, static_cast<int>(std::clamp(std::floor(b), -400.0F, 400.0F))));
 }
 
+bool is_signalling(float a) { return std::isnan(a) && (as_bits(a) & 0x400000U) == 0; }
+
+float limit_magnitude(float a, float b, float) {
+  if (is_signalling(a) || is_signalling(b)) return NAN;
+  if (std::isnan(b) || std::abs(a) <= std::abs(b)) return a;
+  return std::copysign(b, a);
+}
+
 std::vector<OpCase> cases() {
   std::vector<OpCase> list{
       {VOp::mov, 1, words([](auto a, auto, auto) { return a; })},
@@ -97,6 +105,7 @@ std::vector<OpCase> cases() {
        floats([](float a, float, float) { return std::isinf(a) ? 0.0F : a - std::floor(a); }), 0,
        Isa::avx512},
       {VOp::scale_exponent, 2, floats(scale_exponent), 0, Isa::avx512},
+      {VOp::limit_magnitude, 2, floats(limit_magnitude), 0, Isa::avx512},
       {VOp::and_bits, 2, words([](auto a, auto b, auto) { return a & b; })},
       {VOp::or_bits, 2, words([](auto a, auto b, auto) { return a | b; })},
       {VOp::xor_bits, 2, words([](auto a, auto b, auto) { return a ^ b; })},
@@ -198,7 +207,8 @@ bool moves_bits(VOp op) {
     case VOp::fmod:
     case VOp::round:
     case VOp::fraction:
-    case VOp::scale_exponent: return false;
+    case VOp::scale_exponent:
+    case VOp::limit_magnitude: return false;
     default: return true;
   }
 }
