@@ -27,24 +27,30 @@ class Merging {
     }
   }
 
-  std::vector<Expr> run(AxisId lanes) const {
+  std::vector<Expr> run(const std::vector<AxisId>& inner) const {
     std::vector<Expr> trips;
     for (const Axis& axis : axes_.axes) trips.push_back(axis.extent);
-    Expr merged = trips[lanes], dense = 1;
-    AxisId inner = lanes;
-    while (const auto outer = axis_around(inner)) {
-      const auto here = when_dense(*outer, inner);
-      if (!here) break;
-      dense *= *here;
-      merged *= axes_.axes[*outer].extent;
-      trips[lanes] = select(dense, merged, trips[lanes]);
-      trips[*outer] = select(dense, 1, axes_.axes[*outer].extent);
-      inner = *outer;
-    }
+    std::vector<bool> is_taken(axes_.axes.size());
+    for (const AxisId a : inner) merge_around(a, trips, is_taken);
     return trips;
   }
 
  private:
+  void merge_around(AxisId innermost, std::vector<Expr>& trips, std::vector<bool>& is_taken) const {
+    Expr merged = trips[innermost], dense = 1;
+    AxisId inner = innermost;
+    while (const auto outer = axis_around(inner)) {
+      const auto here = when_dense(*outer, inner);
+      if (!here || is_taken[*outer]) return;
+      is_taken[*outer] = true;
+      dense *= *here;
+      merged *= axes_.axes[*outer].extent;
+      trips[innermost] = select(dense, merged, trips[innermost]);
+      trips[*outer] = select(dense, 1, axes_.axes[*outer].extent);
+      inner = *outer;
+    }
+  }
+
   /// The axis that the inner one lies in, in some value.
   std::optional<AxisId> axis_around(AxisId inner) const {
     for (ValueId v = 0; v < body_.value_count(); ++v) {
@@ -125,7 +131,7 @@ class Merging {
 
 }  // namespace
 
-std::vector<Expr> trips_of_axes(const Graph& body, const AxisMap& axes, AxisId lanes) { return Merging(body, axes).run(lanes); }
+std::vector<Expr> trips_of_axes(const Graph& body, const AxisMap& axes, const std::vector<AxisId>& inner) { return Merging(body, axes).run(inner); }
 
 std::vector<Expr> input_strides(std::size_t input, const Shape& shape) {
   std::vector<Expr> strides;

@@ -16,8 +16,9 @@ namespace burin {
 ///                                              _H: select(dense, 1, H) iterations
 ///                                              _W: select(dense, H*W, W)
 ///
-/// So rows of 7 or of 3 elements do not leave most lanes empty.
-std::vector<Expr> trips_of_axes(const Graph& body, const AxisMap& axes, AxisId lanes);
+/// So rows of 7 or of 3 elements do not leave most lanes empty. `inner`: the axes whose loops take over those of the axes
+/// around them, in this order; an axis goes to the first that can.
+std::vector<Expr> trips_of_axes(const Graph& body, const AxisMap& axes, const std::vector<AxisId>& inner);
 
 /// Symbols for the strides of an input, save for the innermost, which is 1.
 std::vector<Expr> input_strides(std::size_t input, const Shape& shape);
