@@ -30,19 +30,17 @@ class Merging {
   std::vector<Expr> run(const std::vector<AxisId>& inner) const {
     std::vector<Expr> trips;
     for (const Axis& axis : axes_.axes) trips.push_back(axis.extent);
-    std::vector<bool> is_taken(axes_.axes.size());
-    for (const AxisId a : inner) merge_around(a, trips, is_taken);
+    for (const AxisId a : inner) merge_around(a, trips);
     return trips;
   }
 
  private:
-  void merge_around(AxisId innermost, std::vector<Expr>& trips, std::vector<bool>& is_taken) const {
+  void merge_around(AxisId innermost, std::vector<Expr>& trips) const {
     Expr merged = trips[innermost], dense = 1;
     AxisId inner = innermost;
     while (const auto outer = axis_around(inner)) {
       const auto here = when_dense(*outer, inner);
-      if (!here || is_taken[*outer]) return;
-      is_taken[*outer] = true;
+      if (!here) return;
       dense *= *here;
       merged *= axes_.axes[*outer].extent;
       trips[innermost] = select(dense, merged, trips[innermost]);

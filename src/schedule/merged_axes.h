@@ -16,8 +16,8 @@ namespace burin {
 ///                                              _H: select(dense, 1, H) iterations
 ///                                              _W: select(dense, H*W, W)
 ///
-/// So rows of 7 or of 3 elements do not leave most lanes empty. `inner`: the axes whose loops take over those of the axes
-/// around them, in this order; an axis goes to the first that can.
+/// So rows of 7 or of 3 elements do not leave most lanes empty. `inner`: the axes whose loops take over those around
+/// them. (No axis lies around two of them in all values.)
 std::vector<Expr> trips_of_axes(const Graph& body, const AxisMap& axes, const std::vector<AxisId>& inner);
 
 /// Symbols for the strides of an input, save for the innermost, which is 1.
