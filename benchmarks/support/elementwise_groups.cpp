@@ -113,6 +113,14 @@ const std::vector<ElementwiseGroup>& elementwise_groups() {
          return %c
        })",
        {{{"M", 64}, {"N", 768}, {"P", 1}}, {{"M", 64}, {"N", 768}, {"P", 768}}, {{"M", 4096}, {"N", 3072}, {"P", 1}}, {{"M", 2048}, {"N", 3072}, {"P", 3072}}}},
+      {"transposed",
+       R"(graph @transposed(%x: f32[B,N,M], %y: f32[B,M,N]) {
+         %t = transpose %x, perm=[0,2,1]
+         %a = add %t, %y
+         %r = relu %a
+         return %r
+       })",
+       {{{"B", 1}, {"M", 196}, {"N", 256}}, {{"B", 8}, {"M", 4096}, {"N", 192}}, {{"B", 8}, {"M", 1024}, {"N", 1024}}, {{"B", 32}, {"M", 196}, {"N", 768}}}},
       {"rows",
        R"(graph @rows(%x: f32[M,N], %y: f32[M,N], %b: f32[N]) {
          %a = add %x, %y

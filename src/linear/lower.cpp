@@ -197,15 +197,15 @@ class Lowering {
   Block* open_shared_loops() {
     Block* block = &ir_.phases;
     for (AxisId a : schedule_.parallel) block = open_loop(*block, var(a), 0, schedule_.trips[a], 1, true, false);
-    if (schedule_.side_by_side || schedule_.staggered) return open_loop(*block, row_blocks(), 0, schedule_.trips[*schedule_.row_axis], schedule_.row_block, true, false);
-    if (!schedule_.lanes_outside) return ensure_parallel(block);
+    const bool has_groups = schedule_.row_group > schedule_.row_block;
+    if (schedule_.row_axis)
+      block = open_loop(*block, has_groups ? row_groups() : row_blocks(), 0, schedule_.trips[*schedule_.row_axis], schedule_.row_group, true, false);
+    if (!schedule_.lanes_outside) return schedule_.row_axis ? block : ensure_parallel(block);
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = schedule_.trips[schedule_.lane_axis];
     if (schedule_.lane_block == 0) return open_loop(*ensure_parallel(block), lane, 0, extent, 1, false, true);
-    if (schedule_.row_axis)
-      block = open_loop(*block, row_groups(), 0, schedule_.trips[*schedule_.row_axis], schedule_.row_group, true, false);
     block = open_lane_blocks(block, lane, extent);
-    if (schedule_.row_axis)
+    if (has_groups)
       block = open_blocks_of_group(block, row_groups(), row_blocks(), schedule_.trips[*schedule_.row_axis],
                                    schedule_.row_group, schedule_.row_block);
     const Expr start = Expr::symbol(outer);

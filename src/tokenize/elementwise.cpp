@@ -221,6 +221,7 @@ class Grouping {
       if (node.erased || !candidates_.is_member(node)) continue;
       members_.push_back(id);
       spaces_[id] = candidates_.spaces(node);
+      if (moves_last_axis(node)) transposed_.insert(id);
       for (const ValueId input : node.inputs)
         if (input != kNone) try_merge(graph.value(input).producer, id);
     }
@@ -241,9 +242,15 @@ class Grouping {
     if (a == b) return;
     std::vector<Space> spaces = candidates_.drops_axis(graph_.node(producer)) ? spaces_of_rows_as_well(a, b, graph_.node(producer))
                                                                                : common_spaces(spaces_.at(a), spaces_.at(b));
-    if (spaces.empty() || contraction_.makes_cycle(a, b)) return;
+    if (spaces.empty() || (folds(spaces) && (transposed_.contains(a) || transposed_.contains(b))) || contraction_.makes_cycle(a, b)) return;
     contraction_.merge(a, b);
-    spaces_[contraction_.cluster(a)] = std::move(spaces);
+    const NodeId merged = contraction_.cluster(a);
+    spaces_[merged] = std::move(spaces);
+    if (transposed_.contains(a) || transposed_.contains(b)) transposed_.insert(merged);
+  }
+
+  static bool folds(const std::vector<Space>& spaces) {
+    return std::ranges::any_of(spaces, [](const Space& space) { return !space.folded.empty(); });
   }
 
   /// Of the reduction's cluster and of one that reads it: the rows' too, so that more of what is computed for them may join.
@@ -263,6 +270,7 @@ class Grouping {
   Contraction contraction_;
   std::vector<NodeId> members_;
   std::map<NodeId, std::vector<Space>> spaces_;  ///< by cluster
+  std::set<NodeId> transposed_;                  ///< clusters that move the last axis: they fold nothing
 };
 
 bool moves(const Graph& graph, const std::vector<NodeId>& nodes) {
@@ -376,9 +384,13 @@ class Carving {
     if (!reason && with_movement) reason = why_movement_stays_outside(graph_, group);
     if (!reason) reason = try_carving(group);
     if (!reason) return;
-    if (with_movement && movement == Movement::any_pieces) return carve(group, Movement::equal_pieces);
+    if (with_movement && movement > Movement::equal_pieces) return carve(group, less_of(movement));
     if (with_movement) return carve_without_movement(group, *reason);
     report_.rejected.push_back({names(graph_, group), *reason});
+  }
+
+  static Movement less_of(Movement movement) {
+    return movement == Movement::transposes ? Movement::any_pieces : Movement::equal_pieces;
   }
 
   void carve_without_movement(const std::vector<NodeId>& group, const std::string& reason) {
@@ -409,7 +421,7 @@ class Carving {
 
 void carve_elementwise(Graph& graph, TokenizeReport& report) {
   report_refusals(graph, report);
-  Carving(graph, report).carve(graph.order(), Movement::any_pieces);
+  Carving(graph, report).carve(graph.order(), Movement::transposes);
 }
 
 }  // namespace burin

@@ -1,6 +1,7 @@
 #include "tokenize/pieces_in_group.h"
 
 #include <algorithm>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -117,9 +118,15 @@ bool is_reshape_of_group(const Graph& graph, const Node& reshape, const std::vec
 
 }  // namespace
 
+bool moves_last_axis(const Node& node) {
+  if (node.op != OpKind::Transpose) return false;
+  const auto perm = node.ints_attribute("perm");
+  return perm.empty() || perm.back() + 1 != static_cast<std::int64_t>(perm.size());
+}
+
 bool is_movement_of_group(const Graph& graph, const Node& node, const std::vector<std::vector<NodeId>>& users, Movement movement) {
   if (movement == Movement::none) return false;
-  if (movement == Movement::any_pieces && is_along_last_dimension(graph, node)) return true;
+  if (movement >= Movement::any_pieces && is_along_last_dimension(graph, node)) return true;
   switch (node.op) {
     case OpKind::Slice: return is_slice_of_equals(graph, node, users);
     case OpKind::Split: return is_split_of_equals(graph, node);
@@ -130,27 +137,43 @@ bool is_movement_of_group(const Graph& graph, const Node& node, const std::vecto
       const Node* maker = producer(graph, node.inputs[0]);
       return is_along_last(graph, node, node.inputs[0]) && maker != nullptr && (maker->op == OpKind::Slice || maker->op == OpKind::Split);
     }
-    case OpKind::Transpose: {
-      const auto perm = node.ints_attribute("perm");
-      return !perm.empty() && perm.back() + 1 == static_cast<std::int64_t>(perm.size());
-    }
+    case OpKind::Transpose: return !moves_last_axis(node) || movement == Movement::transposes;
     case OpKind::Reshape: return is_reshape_of_group(graph, node, users);
     default: return false;
   }
 }
 
+namespace {
+
+/// Those that are innermost in something that is computed.
+std::set<AxisId> innermost_axes(const Graph& body, const AxisMap& axes) {
+  std::set<AxisId> innermost;
+  for (const NodeId id : body.order()) {
+    const auto& dims = axes.dims[body.node(id).outputs[0]];
+    if (is_elementwise(body.node(id).op) && !dims.empty() && !dims.back().empty()) innermost.insert(dims.back().back());
+  }
+  return innermost;
+}
+
+/// Transposes have to do with it: some value has both.
+bool have_common_value(const Graph& body, const AxisMap& axes, AxisId a, AxisId b) {
+  for (ValueId v = 0; v < body.value_count(); ++v) {
+    const std::vector<AxisId> all = axes.of(v);
+    if (std::ranges::count(all, a) > 0 && std::ranges::count(all, b) > 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 std::optional<std::string> why_not_one_space(Graph body) {
   try {
     dataflow_pipeline().run(body);
     const AxisMap axes = analyze_axes(body);
-    std::optional<AxisId> lanes;
-    for (const NodeId id : body.order()) {
-      if (!is_elementwise(body.node(id).op)) continue;
-      const auto& dims = axes.dims[body.node(id).outputs[0]];
-      if (dims.empty() || dims.back().empty()) continue;
-      if (lanes && *lanes != dims.back().back()) return "pieces of different sizes lie in the lanes";
-      lanes = dims.back().back();
-    }
+    const std::set<AxisId> innermost = innermost_axes(body, axes);
+    for (const AxisId a : innermost)
+      for (const AxisId b : innermost)
+        if (!have_common_value(body, axes, a, b)) return "pieces of different sizes lie in the lanes";
   } catch (const Error& error) {
     return error.what();
   }

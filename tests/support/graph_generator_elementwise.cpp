@@ -17,6 +17,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
 
   GeneratedGraph run() {
     choose_dimensions();
+    choose_transposes();
     add_leaf({});
     const std::int64_t length = random_.between(1, 10);
     feature("nodes", std::to_string(length));
@@ -48,6 +49,45 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   /// Even at times, so that it has halves.
   std::int64_t last_size() { return random_.chance(0.3) ? 2 * random_.between(1, 50) : random_.pick(tail_sizes()); }
 
+  /// A group that folds something leaves the last axis where it is, and one that takes it apart.
+  void choose_transposes() {
+    if (rank_ < 2 || !random_.chance(0.25)) return;
+    moves_last_ = rank_ < 3 || random_.chance(0.6);
+    transposes_ = true;
+  }
+
+  // ---- transposes of what is read and written ----
+
+  /// Which dimension comes where; nothing where all stay.
+  std::optional<std::vector<std::int64_t>> random_permutation(std::size_t rank) {
+    if (!transposes_ || rank != rank_ || random_.chance(0.5)) return std::nullopt;
+    std::vector<std::int64_t> perm;
+    std::vector<std::int64_t> left;
+    for (std::size_t d = 0; d < rank; ++d) left.push_back(static_cast<std::int64_t>(d));
+    while (!left.empty()) {
+      const auto last = static_cast<std::int64_t>(rank) - 1;
+      const bool stays = !moves_last_ && left.size() == 1;
+      const std::int64_t next = stays ? last : random_.pick(left);
+      if (!moves_last_ && left.size() > 1 && next == last) continue;
+      perm.push_back(next);
+      std::erase(left, next);
+    }
+    feature("transpose", perm.back() + 1 == static_cast<std::int64_t>(rank) ? "outer" : "last");
+    return perm;
+  }
+
+  ValueId transpose(ValueId x, const std::vector<std::int64_t>& perm) { return graph().add_op(OpKind::Transpose, "", {x}, {{"perm", perm}}); }
+
+  /// A value of this shape, made with this one or with its dimensions in another order.
+  template <typename Make>
+  ValueId transposed_at_times(const Shape& shape, Make&& make) {
+    const auto perm = random_permutation(shape.size());
+    if (!perm) return make(shape);
+    Shape before = shape;
+    for (std::size_t d = 0; d < shape.size(); ++d) before[static_cast<std::size_t>((*perm)[d])] = shape[d];
+    return transpose(make(before), *perm);
+  }
+
   // ---- leaves ----
 
   Shape shape_of(const std::vector<bool>& full) const {
@@ -78,7 +118,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     count_form(full);
     // A size that only the call tells to be 1 or not.
     for (std::size_t d = rank_ < 2 ? rank_ : rank_ - 2; d < rank_; ++d) {
-      if (full.size() != rank_ || !full[d] || whole_.contains(d) || !dims_[d].as_symbol().value_or("").starts_with("N") || !random_.chance(0.05))
+      if (transposes_ || full.size() != rank_ || !full[d] || whole_.contains(d) || !dims_[d].as_symbol().value_or("").starts_with("N") || !random_.chance(0.05))
         continue;
       shape[d] = Expr::symbol("P" + dims_[d].as_symbol()->substr(1));
       feature("form", d + 1 == rank_ ? "last_one_at_call" : "one_at_call");
@@ -94,7 +134,11 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
       item.value = {graph().add_constant("", Tensor::from_f32(*dims, numbers)), low, 2, 0, true};
       feature("leaf", dims->empty() ? "constant_scalar" : "constant_tensor");
     } else {
-      item.value = input(prefix, shape);
+      const ValueId id = transposed_at_times(shape, [&](const Shape& before) {
+        item.value = input(prefix, before);
+        return item.value.id;
+      });
+      item.value.id = id;
       feature("leaf", "input");
     }
     items_.push_back(item);
@@ -118,7 +162,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     item.full = random_form();
     item.precision = Precision::boolean;
     item.leaf = true;
-    item.value.id = graph().add_input(fresh_name("flag"), Precision::boolean, shape_of(item.full));
+    item.value.id = transposed_at_times(shape_of(item.full), [&](const Shape& shape) { return graph().add_input(fresh_name("flag"), Precision::boolean, shape); });
     item.value.exact = true;
     count_form(item.full);
     items_.push_back(item);
@@ -138,7 +182,8 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
       for (std::int64_t i = 0; i < t.size(); ++i) t.set_int(i, random_.chance(0.3) ? random_.pick(special_integers()) : random_.between(-20, 20));
       item.value.id = graph().add_constant("", t);
     } else {
-      item.value.id = graph().add_input(fresh_name(random_.pick<const char*>({"wild", "small"})), precision, shape);
+      item.value.id = transposed_at_times(
+          shape, [&](const Shape& before) { return graph().add_input(fresh_name(random_.pick<const char*>({"wild", "small"})), precision, before); });
     }
     count_form(item.full);
     items_.push_back(item);
@@ -395,7 +440,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   /// (Nothing is folded out of no elements.)
   bool may_be_folded(const Item& item, std::size_t axis) const {
     const std::size_t d = dimension(item, axis);
-    return item.full[axis] && !one_at_call_.contains(d) && !dims_[d].as_symbol().value_or("").starts_with("B");
+    return !moves_last_ && item.full[axis] && !one_at_call_.contains(d) && !dims_[d].as_symbol().value_or("").starts_with("B");
   }
 
   /// Of integers, which wrap.
@@ -562,7 +607,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   bool try_pieces() {
     const std::size_t i = pick_item(Precision::f32);
     const Item item = items_[i];
-    if (item.full.empty() || !item.full.back() || one_at_call_.contains(rank_ - 1)) return false;
+    if (moves_last_ || item.full.empty() || !item.full.back() || one_at_call_.contains(rank_ - 1)) return false;
     const auto size = dims_.back().as_constant();
     if (!size || *size % 2 != 0) return false;
     if (pieces_.empty()) pieces_ = random_.chance(0.5) ? "halves" : "interleaved";
@@ -598,7 +643,10 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
     for (const Item& item : items_) {
       const bool inner = item.used && !item.leaf && random_.chance(0.05);
       if (item.leaf || (item.used && !inner)) continue;
-      output(item.value);
+      Known result = item.value;
+      if (std::ranges::count(item.full, false) == 0)
+        if (const auto perm = random_permutation(item.full.size())) result.id = transpose(result.id, *perm);
+      output(result);
       boolean |= item.precision == Precision::boolean;
       reduced |= std::find(item.full.begin(), item.full.end(), false) != item.full.end();
     }
@@ -611,6 +659,7 @@ class ElementwiseGenerator : GeneratedGraphBuilder {
   std::size_t rank_ = 1;
   std::set<std::size_t> one_at_call_;  ///< dimensions in which an input may have one element where others have more
   std::set<std::size_t> whole_;        ///< dimensions in which that must not be: what is folded or taken apart
+  bool transposes_ = false, moves_last_ = false;
   std::string pieces_;                 ///< how the last dimension is taken apart: one way in a graph
   Shape dims_;
   std::vector<Item> items_;
@@ -626,6 +675,7 @@ void declare_elementwise_features(Coverage& coverage) {
   coverage.declare("innermost", {"static", "dynamic"});
   coverage.declare("form", {"scalar", "full", "missing_outer", "ones", "outer_one", "inner_one", "one_at_call", "last_one_at_call"});
   coverage.declare("folded", {"last", "middle", "first", "two"});
+  coverage.declare("transpose", {"outer", "last"});
   coverage.declare("pieces", {"halves", "halves_gate", "interleaved", "interleaved_gate"});
   coverage.declare("leaf", {"input", "constant_scalar", "constant_tensor"});
   coverage.declare("nodes", {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10"});
