@@ -35,6 +35,9 @@ using linear::ValueId;
 
 constexpr std::int64_t kLoopAlignment = 32;
 
+/// Elements of a block of 128 bits.
+constexpr std::int64_t kQuad = 4;
+
 /// An address up to a constant: a memory and an index expression.
 using PointerKey = std::pair<MemoryId, Expr>;
 using Pointers = std::map<PointerKey, VReg>;
@@ -71,7 +74,7 @@ struct Step {
   bool rows = false, lanes = false;  ///< whether it is computed for each of the tile's rows, of its vectors
   // Of loads, stores and prefetches:
   AccessMode mode{};
-  bool transposed = false;           ///< a square tile goes through a transpose in registers: all of it or half of its rows
+  bool transposed = false;           ///< the tile goes through a transpose in registers: a square one, or two to four rows
   VReg base = kNoReg;
   std::int64_t displacement = 0;     ///< bytes from there to the tile's first element
   Expr row_stride, lane_stride;      ///< bytes
@@ -426,8 +429,8 @@ class PhaseEmitter {
     const Expr row = step_of(e, t.rows > 1 ? t.row_variable : "");
     s.row_stride = row * element_bytes(e.memory);
     s.lane_stride = step_of(e, t.lane_variable) * element_bytes(e.memory);
-    const bool square = t.rows == target_.lanes() || 2 * t.rows == target_.lanes();
-    s.transposed = square && s.mode == AccessMode::across && row == Expr(1);
+    const bool can_be_transposed = t.rows == target_.lanes() || (t.rows > 1 && t.rows <= kQuad);
+    s.transposed = can_be_transposed && s.mode == AccessMode::across && row == Expr(1);
     return s;
   }
 
@@ -894,7 +897,7 @@ class PhaseEmitter {
 
   /// For whole tiles; lane by lane it would cost more than it saves.
   void prefetch_across(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
-    if (row > 0 || !s.transposed) return;
+    if (row > 0 || !s.transposed || t.rows < target_.lanes()) return;
     for_each_lane(s, t, vector, [&](std::int64_t, const Memory& mem) { b_.append(access(VOp::prefetch, mem)); });
   }
 
@@ -915,13 +918,16 @@ class PhaseEmitter {
     return strided(s, t, row, vector, lane_by_lane);
   }
 
+  /// Of what lies across memory: where this vector's first lane is, up to the displacement.
+  VReg start_of_vector(const Step& s, std::int64_t vector) {
+    if (vector == 0) return s.base;
+    return b_.op(VOp::add64, {reg(s.base), prologue_.parameter_operand(s.lane_stride * (vector * target_.lanes()))});
+  }
+
   /// Lane by lane, a stride apart.
   Instruction strided(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector, VOp op) {
-    const VReg stride = prologue_.parameter(s.lane_stride);
-    VReg start = s.base;
-    if (vector > 0) start = b_.op(VOp::add64, {reg(s.base), prologue_.parameter_operand(s.lane_stride * (vector * target_.lanes()))});
-    Instruction i = access(op, row_address(start, s.displacement, row, s.row_stride));
-    i.stride = stride;
+    Instruction i = access(op, row_address(start_of_vector(s, vector), s.displacement, row, s.row_stride));
+    i.stride = prologue_.parameter(s.lane_stride);
     const bool all_lanes = t.count == kNoReg && (op == VOp::load_strided || op == VOp::store_strided);
     i.count = t.count == kNoReg && !all_lanes ? prologue_.parameter(target_.lanes()) : t.count;
     i.temps = {b_.general(), b_.vector()};
@@ -971,8 +977,7 @@ class PhaseEmitter {
     constexpr std::int64_t kRowsPerPointer = 4;
     const std::int64_t displacement = s.displacement;
     const Expr& stride = s.lane_stride;
-    VReg group = s.base;
-    if (vector > 0) group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * (vector * target_.lanes()))});
+    VReg group = start_of_vector(s, vector);
     if (t.count != kNoReg) {
       const VReg last = b_.op(VOp::sub64, {reg(t.count), immediate(1)});
       const VReg bytes = prologue_.parameter(stride);
@@ -990,48 +995,80 @@ class PhaseEmitter {
     }
   }
 
-  /// Where memory has half a vector for each lane, the rest is neither read nor written.
-  struct HalfTile {
-    VReg mask = kNoReg, count = kNoReg;
-    void limit(Instruction& i) const { i.mask = mask, i.count = count; }
-  };
-  HalfTile half_tile(const Tile& t) {
-    if (t.rows == target_.lanes()) return {};
-    const VReg count = prologue_.parameter(t.rows);
-    return {first_lanes(count), count};
+  void load_transposed(const Step& s, const Tile& t, std::int64_t vector) {
+    std::vector<VReg> tile = t.rows == target_.lanes() ? emit_transpose(b_, load_square(s, t, vector), target_)
+                                                       : emit_transpose_in_blocks(b_, load_quads(s, t, vector));
+    for (std::int64_t r = 0; r < t.rows; ++r) slot(s.expression->out, r, vector) = tile[static_cast<std::size_t>(r)];
   }
 
-  void load_transposed(const Step& s, const Tile& t, std::int64_t vector) {
-    const Expression& e = *s.expression;
-    const HalfTile half = half_tile(t);
+  void store_transposed(const Step& s, const Tile& t, std::int64_t vector) {
+    std::vector<VReg> tile;
+    for (std::int64_t r = 0; r < t.rows; ++r) tile.push_back(elementwise_.in_register(element(s.expression->in[0], r, vector)));
+    if (t.rows == target_.lanes()) return store_square(s, t, vector, emit_transpose(b_, std::move(tile), target_));
+    tile.resize(static_cast<std::size_t>(kQuad), tile.front());
+    store_quads(s, t, vector, emit_transpose_in_blocks(b_, std::move(tile)));
+  }
+
+  /// A vector for each lane.
+  std::vector<VReg> load_square(const Step& s, const Tile& t, std::int64_t vector) {
     std::vector<VReg> tile;
     for_each_lane(s, t, vector, [&](std::int64_t, const Memory& mem) {
-      Instruction i = access(is_boolean(e) ? VOp::load_bool : VOp::load, mem);
-      half.limit(i);
+      Instruction i = access(is_boolean(*s.expression) ? VOp::load_bool : VOp::load, mem);
       i.dst = b_.vector();
       b_.append(i);
       tile.push_back(i.dst);
     });
-    tile = emit_transpose(b_, std::move(tile), target_);
-    for (std::int64_t r = 0; r < t.rows; ++r) slot(e.out, r, vector) = tile[static_cast<std::size_t>(r)];
+    return tile;
   }
 
-  void store_transposed(const Step& s, const Tile& t, std::int64_t vector) {
-    const Expression& e = *s.expression;
-    std::vector<VReg> tile;
-    for (std::int64_t r = 0; r < t.rows; ++r) tile.push_back(elementwise_.in_register(element(e.in[0], r, vector)));
-    tile.resize(static_cast<std::size_t>(target_.lanes()), tile.front());
-    const HalfTile half = half_tile(t);
-    tile = emit_transpose(b_, std::move(tile), target_);
+  void store_square(const Step& s, const Tile& t, std::int64_t vector, const std::vector<VReg>& tile) {
     const std::uint32_t done = b_.new_label();
     for_each_lane(s, t, vector, [&](std::int64_t lane, const Memory& mem) {
       if (t.count != kNoReg) b_.jump_if(Cond::le, t.count, immediate(lane), done);
-      Instruction i = access(is_boolean(e) ? VOp::store_bool : VOp::store, mem);
-      half.limit(i);
+      Instruction i = access(is_boolean(*s.expression) ? VOp::store_bool : VOp::store, mem);
       i.src[0] = reg(tile[static_cast<std::size_t>(lane)]);
       b_.append(i);
     });
     b_.label(done);
+  }
+
+  /// Four vectors: block b of vector g has the rows of lane 4 * b + g.
+  std::vector<VReg> load_quads(const Step& s, const Tile& t, std::int64_t vector) {
+    std::vector<VReg> tile;
+    const VReg mask = mask_of_quads(s, t);
+    for (std::int64_t g = 0; g < kQuad; ++g) {
+      Instruction i = quads(s, t, vector, g, is_boolean(*s.expression) ? VOp::load_bool_quads : VOp::load_quads);
+      i.mask = mask;
+      i.dst = b_.vector();
+      b_.append(i);
+      tile.push_back(i.dst);
+    }
+    return tile;
+  }
+
+  void store_quads(const Step& s, const Tile& t, std::int64_t vector, const std::vector<VReg>& tile) {
+    const VReg mask = mask_of_quads(s, t);
+    for (std::int64_t g = 0; g < kQuad; ++g) {
+      Instruction i = quads(s, t, vector, g, is_boolean(*s.expression) ? VOp::store_bool_quads : VOp::store_quads);
+      i.mask = mask;
+      i.src[0] = reg(tile[static_cast<std::size_t>(g)]);
+      b_.append(i);
+    }
+  }
+
+  VReg mask_of_quads(const Step& s, const Tile& t) {
+    const bool masked = t.rows < kQuad && target_.mask_registers > 0 && !is_boolean(*s.expression);
+    return masked ? first_lanes(prologue_.parameter(t.rows)) : kNoReg;
+  }
+
+  Instruction quads(const Step& s, const Tile& t, std::int64_t vector, std::int64_t first_lane, VOp op) {
+    Instruction i = access(op, row_address(start_of_vector(s, vector), s.displacement, first_lane, s.lane_stride));
+    i.imm = t.rows;
+    i.stride = prologue_.parameter(s.lane_stride * kQuad);
+    if (t.count != kNoReg) i.count = b_.op(VOp::sub64, {reg(t.count), immediate(first_lane)});
+    i.temps = {b_.general(), b_.vector()};
+    i.temp_count = 2;
+    return i;
   }
 
   // ---- clean-up ----

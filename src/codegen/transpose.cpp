@@ -16,8 +16,9 @@ void butterfly(VBuilder& b, std::vector<VReg>& rows, std::size_t i, std::size_t 
   rows[j] = h;
 }
 
-/// Each group of four rows: within every 128-bit block a 4 x 4 transpose. Row r of a group then holds column r.
-void transpose_in_blocks(VBuilder& b, std::vector<VReg>& rows) {
+}  // namespace
+
+std::vector<VReg> emit_transpose_in_blocks(VBuilder& b, std::vector<VReg> rows) {
   for (std::size_t g = 0; g < rows.size(); g += 4) {
     butterfly(b, rows, g, g + 1, VOp::unpack_low32, VOp::unpack_high32);      // a0 b0 a1 b1 | a2 b2 a3 b3
     butterfly(b, rows, g + 2, g + 3, VOp::unpack_low32, VOp::unpack_high32);  // c0 d0 c1 d1 | c2 d2 c3 d3
@@ -25,12 +26,11 @@ void transpose_in_blocks(VBuilder& b, std::vector<VReg>& rows) {
     butterfly(b, rows, g + 1, g + 3, VOp::unpack_low64, VOp::unpack_high64);  // column 2 | column 3
     std::swap(rows[g + 1], rows[g + 2]);
   }
+  return rows;
 }
 
-}  // namespace
-
 std::vector<VReg> emit_transpose(VBuilder& b, std::vector<VReg> rows, const TargetInfo& target) {
-  transpose_in_blocks(b, rows);
+  rows = emit_transpose_in_blocks(b, std::move(rows));
   if (target.lanes() == 8) {
     for (std::size_t c = 0; c < 4; ++c)
       butterfly(b, rows, c, c + 4, VOp::shuffle128, VOp::shuffle128, kLowHalves, kHighHalves);

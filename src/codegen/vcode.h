@@ -64,8 +64,8 @@ struct Instruction {
   VReg mask = kNoReg;    ///< predicate of loads and stores
   VReg count = kNoReg;   ///< general register: active lanes. Set beside `mask` for load_bool and store_bool (AVX2
                          ///< has no masked byte moves), and for lane by lane accesses; none: all lanes of
-                         ///< load_strided, store_strided
-  VReg stride = kNoReg;  ///< general register: bytes between lanes, of load_strided and store_strided
+                         ///< load_strided, store_strided, of quads
+  VReg stride = kNoReg;  ///< general register: bytes between lanes, of load_strided and store_strided, or between quads
   Memory mem{};
   std::int64_t imm = 0;
   std::uint32_t label = 0;

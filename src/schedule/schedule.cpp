@@ -454,7 +454,8 @@ class Scheduler {
       schedule_.lane_steps = one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
       if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};
     }
-    schedule_.transposed_rows = {lanes, lanes / 2, 1};
+    schedule_.transposed_rows = {lanes, 4, 3, 2, 1};
+    schedule_.short_last_lanes = rows_in_lanes_;
     if (schedule_.lanes_outside)
       schedule_.lane_block = products_.empty() && anchors_.empty() ? elementwise_block() : schedule_.lane_steps.front();
     if (options_.stream && only_folds_columns()) {

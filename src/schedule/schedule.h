@@ -60,6 +60,7 @@ struct Schedule {
   bool taller_tails = false;                   ///< a product's tile has more rows where it has fewer vectors of lanes
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
+  bool short_last_lanes = false;               ///< beside masked lanes without the tallest of these: they are few, and code is long
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
   std::int64_t prefetched_panel = 0;  ///< elements of the largest panel of a weight while which is used the next one is brought
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has

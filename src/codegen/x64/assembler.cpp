@@ -651,11 +651,14 @@ class Assembler : public Xbyak::CodeGenerator {
   /// Calls `lane(n, address)` for four lanes a stride apart, from `at` on; leaves `at` at the third of them.
   template <typename F>
   void walk_four(const Reg64& at, const Reg64& stride, F&& lane) {
-    lane(0, ptr[at]);
-    lane(1, ptr[at + stride]);
+    walk_two(at, stride, 0, lane);
     lea(at, ptr[at + 2 * stride]);
-    lane(2, ptr[at]);
-    lane(3, ptr[at + stride]);
+    walk_two(at, stride, 2, lane);
+  }
+  template <typename F>
+  void walk_two(const Reg64& at, const Reg64& stride, int first, F&& lane) {
+    lane(first, RegExp(at));
+    lane(first + 1, at + stride);
   }
 
   void load_all_strided(const Instruction& i) {
@@ -664,11 +667,11 @@ class Assembler : public Xbyak::CodeGenerator {
     for (int first = 0; first < lanes_; first += 4) {
       const Xmm group = low(first == 0 ? i.dst : temp(i, RegClass::vector));
       if (first > 0) lea(at, ptr[at + 2 * stride]);
-      walk_four(at, stride, [&](int lane, const Address& element) {
+      walk_four(at, stride, [&](int lane, const RegExp& element) {
         if (lane == 0)
-          vmovss(group, element);
+          vmovss(group, ptr[element]);
         else
-          vinsertps(group, group, element, static_cast<std::uint8_t>(lane << 4));
+          vinsertps(group, group, ptr[element], static_cast<std::uint8_t>(lane << 4));
       });
       if (first > 0) insert_quarter(i.dst, group, first / 4);
     }
@@ -684,11 +687,11 @@ class Assembler : public Xbyak::CodeGenerator {
         extract_quarter(group, src, first / 4);
         lea(at, ptr[at + 2 * stride]);
       }
-      walk_four(at, stride, [&](int lane, const Address& element) {
+      walk_four(at, stride, [&](int lane, const RegExp& element) {
         if (lane == 0)
-          vmovss(element, group);
+          vmovss(ptr[element], group);
         else
-          vextractps(element, group, static_cast<std::uint8_t>(lane));
+          vextractps(ptr[element], group, static_cast<std::uint8_t>(lane));
       });
     }
   }
@@ -721,14 +724,93 @@ class Assembler : public Xbyak::CodeGenerator {
                [&](int n, const Address& at) { vpextrb(at, bytes, static_cast<std::uint8_t>(n)); });
   }
 
-  void insert_quarter(VReg into, const Xmm& quarter, int n) {
+  // Quads: of each block of 128 bits two to four elements, which lie side by side.
+
+  /// Calls `quad(n, address)` for the blocks whose first lane is below the count, or for all.
+  template <typename F>
+  void walk_quads(const Instruction& i, F&& quad) {
+    const Reg64 at = general_temp(i), stride = gpr(i.stride);
+    Xbyak::Label done;
+    const auto walk = [&](int n, const RegExp& address) {
+      if (i.count != kNoReg) {
+        cmp(gpr(i.count), 4 * n);
+        jle(done);
+      }
+      quad(n, address);
+    };
+    lea(at, ptr[address(i)]);
+    if (wide_)
+      walk_four(at, stride, walk);
+    else
+      walk_two(at, stride, 0, walk);
+    L(done);
+  }
+
+  /// AVX-512 masks what is not there; otherwise it is not accessed.
+  void load_quads(const Instruction& i) {
+    if (i.count != kNoReg) clear(i.dst);
+    walk_quads(i, [&](int n, const RegExp& at) {
+      if (i.imm == 4 && n > 0) return insert_quarter(i.dst, ptr[at], n);
+      const Xmm quad = low(n == 0 ? i.dst : temp(i, RegClass::vector));
+      if (i.imm == 4) {
+        vmovups(quad, ptr[at]);
+      } else if (wide_) {
+        vmovups(quad | k(i.mask) | T_z, ptr[at]);
+      } else {
+        vmovsd(quad, ptr[at]);
+        if (i.imm == 3) vinsertps(quad, quad, ptr[at + 8], 2 << 4);
+      }
+      if (n > 0) insert_quarter(i.dst, quad, n);
+    });
+  }
+
+  void store_quads(const Instruction& i) {
+    const VReg src = i.src[0].reg;
+    walk_quads(i, [&](int n, const RegExp& at) {
+      if (i.imm == 4 && n > 0) return extract_quarter(ptr[at], src, n);
+      const Xmm quad = low(n == 0 ? src : temp(i, RegClass::vector));
+      if (n > 0) extract_quarter(quad, src, n);
+      if (i.imm == 4) {
+        vmovups(ptr[at], quad);
+      } else if (wide_) {
+        vmovups(ptr[at] | k(i.mask), quad);
+      } else {
+        vmovlps(ptr[at], quad);
+        if (i.imm == 3) vextractps(ptr[at + 8], quad, 2);
+      }
+    });
+  }
+
+  void load_bool_quads(const Instruction& i) {
+    const Xmm bytes = low(i.dst);
+    clear(i.dst);
+    walk_quads(i, [&](int n, const RegExp& at) {
+      if (i.imm == 4) return vpinsrd(bytes, bytes, ptr[at], static_cast<std::uint8_t>(n));
+      vpinsrw(bytes, bytes, ptr[at], static_cast<std::uint8_t>(2 * n));
+      if (i.imm == 3) vpinsrb(bytes, bytes, ptr[at + 2], static_cast<std::uint8_t>(4 * n + 2));
+    });
+    vpmovzxbd(vec(i.dst), bytes);
+    zero_or_one(vec(i.dst));
+  }
+
+  void store_bool_quads(const Instruction& i) {
+    const Xmm bytes = low(temp(i, RegClass::vector));
+    to_bytes(bytes, vec(i.src[0]));
+    walk_quads(i, [&](int n, const RegExp& at) {
+      if (i.imm == 4) return vpextrd(ptr[at], bytes, static_cast<std::uint8_t>(n));
+      vpextrw(ptr[at], bytes, static_cast<std::uint8_t>(2 * n));
+      if (i.imm == 3) vpextrb(ptr[at + 2], bytes, static_cast<std::uint8_t>(4 * n + 2));
+    });
+  }
+
+  void insert_quarter(VReg into, const Xbyak::Operand& quarter, int n) {
     const Ymm v = vec(into);
     if (wide_)
       vinsertf32x4(v, v, quarter, static_cast<std::uint8_t>(n));
     else
       vinsertf128(v, v, quarter, static_cast<std::uint8_t>(n));
   }
-  void extract_quarter(const Xmm& into, VReg from, int n) {
+  void extract_quarter(const Xbyak::Operand& into, VReg from, int n) {
     if (wide_)
       vextractf32x4(into, Zmm(index(from)), static_cast<std::uint8_t>(n));
     else
@@ -1010,6 +1092,10 @@ class Assembler : public Xbyak::CodeGenerator {
       case VOp::store_strided: return store_strided(i);
       case VOp::load_bool_strided: return load_bool_strided(i);
       case VOp::store_bool_strided: return store_bool_strided(i);
+      case VOp::load_quads: return load_quads(i);
+      case VOp::store_quads: return store_quads(i);
+      case VOp::load_bool_quads: return load_bool_quads(i);
+      case VOp::store_bool_quads: return store_bool_quads(i);
       case VOp::spill_load: return spill_load(i);
       case VOp::spill_store: return spill_store(i);
       case VOp::add: return binary(i, &C::vaddps);

@@ -13,7 +13,7 @@
 //
 // Where the extent is a constant, or a known multiple of a step, only the versions that can run are made; what is left of a
 // constant is one tile. In narrower versions of the lane loop a tile of a product may have more rows, so that its sums
-// still are many.
+// still are many. Beside masked lanes a tile that is transposed may be lower.
 
 #include <algorithm>
 
@@ -42,9 +42,12 @@ class Expansion {
       const bool has_rows = !loop.lanes && !is_block_loop(loop) && !loop.parallel;
       for (Loop::Version& v : loop.versions) {
         const std::int64_t around = rows_;
+        const bool masked_around = masked_lanes_;
         if (has_rows) rows_ *= v.step;
+        if (loop.lanes) masked_lanes_ = v.partial;
         visit(v.body, loop.lanes ? v.step : lanes);
         rows_ = around;
+        masked_lanes_ = masked_around;
       }
     }
   }
@@ -53,9 +56,16 @@ class Expansion {
     if (loop.lanes) return lane_steps(loop);
     if (schedule_.few_queries && holds_product(loop))
       return up_to(loop.versions.front().step, holds_folded_product(loop) ? schedule_.folded_rows : schedule_.product_rows);
-    for (const auto* steps : {&schedule_.transposed_rows, &schedule_.elementwise_rows})
-      if (steps->front() == loop.versions.front().step) return *steps;
+    const std::int64_t widest = loop.versions.front().step;
+    if (widest == schedule_.transposed_rows.front()) return transposed_rows();
+    if (widest == schedule_.elementwise_rows.front()) return schedule_.elementwise_rows;
     return schedule_.product_rows_of(lanes);
+  }
+
+  std::vector<std::int64_t> transposed_rows() const {
+    std::vector<std::int64_t> rows = schedule_.transposed_rows;
+    if (masked_lanes_ && schedule_.short_last_lanes) rows.erase(rows.begin());
+    return rows;
   }
 
   /// Those of the schedule, no wider than the loop has; a product's may be wider where it has fewer rows.
@@ -128,7 +138,8 @@ class Expansion {
 
   LinearIR& ir_;
   const Schedule& schedule_;
-  std::int64_t rows_ = 1;  ///< of the tile around
+  std::int64_t rows_ = 1;      ///< of the tile around
+  bool masked_lanes_ = false;  ///< of the version around
   bool changed_ = false;
 };
 

@@ -109,8 +109,8 @@ class PrefetchAcross {
     block = std::move(out);
   }
 
-  static bool runs_along(const Expression& e, const Loop& l) {
-    if (l.lanes || l.parallel) return false;
+  bool runs_along(const Expression& e, const Loop& l) const {
+    if (l.lanes || l.parallel || l.versions.front().step < ir_.lanes) return false;
     const auto c = e.index.coefficient(l.var);
     return c && *c == Expr(1);
   }

@@ -56,6 +56,7 @@ TEST(LowerToVcode, PrefetchesOnceForATile) {
 }
 
 TEST(LowerToVcode, PrefetchesALineForEachLaneAcrossMemory) {
+  EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 4 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "a few rows";
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 8 { prefetch %x[S*_q + _k] } }"), std::pair(16, 0));
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "no square tile";
 }

@@ -180,9 +180,10 @@ class RandomProgram {
                                    VOp::min,     VOp::max,     VOp::fma,          VOp::fnma,
                                    VOp::fma_acc, VOp::fma_acc, VOp::blend,        VOp::and_bits,
                                    VOp::or_bits, VOp::add_i32, VOp::shl_i32,      VOp::splat64,
-                                   VOp::load,    VOp::load,    VOp::load_strided, VOp::load_splat};
+                                   VOp::load,    VOp::load,    VOp::load_strided, VOp::load_splat,
+                                   VOp::load_quads};
     Instruction i;
-    i.op = kOps[number(0, 19)];
+    i.op = kOps[number(0, 20)];
     switch (i.op) {
       case VOp::mov: i.src[0] = reg(any_vector()); break;
       case VOp::shl_i32:
@@ -199,12 +200,7 @@ class RandomProgram {
         break;
       case VOp::load_splat: i.mem = memory(); break;
       case VOp::load_strided:
-        i.mem = memory();
-        if (chance(70)) i.count = any_general();
-        i.stride = any_general();
-        i.temp_count = 2;
-        i.temps = {b_.general(), b_.vector()};
-        break;
+      case VOp::load_quads: make_strided(i); break;
       default:
         i.src[0] = reg(any_vector());
         i.src[1] = flexible_vector(i);
@@ -218,6 +214,17 @@ class RandomProgram {
     }
   }
 
+  void make_strided(Instruction& i) {
+    i.mem = memory();
+    if (chance(70)) i.count = any_general();
+    i.stride = any_general();
+    i.temp_count = 2;
+    i.temps = {b_.general(), b_.vector()};
+    if (i.op != VOp::load_quads && i.op != VOp::store_quads) return;
+    i.imm = number(2, 4);
+    if (i.imm < 4) i.mask = any(RegClass::mask);
+  }
+
   void store() {
     Instruction i;
     i.mem = memory();
@@ -227,12 +234,9 @@ class RandomProgram {
         i.src[0] = reg(any_general());
         break;
       case 1:
-        i.op = VOp::store_strided;
+        i.op = chance(50) ? VOp::store_strided : VOp::store_quads;
         i.src[0] = reg(any_vector());
-        if (chance(70)) i.count = any_general();
-        i.stride = any_general();
-        i.temp_count = 2;
-        i.temps = {b_.general(), b_.vector()};
+        make_strided(i);
         break;
       default:
         i.op = VOp::store;

@@ -100,6 +100,11 @@ class Interpreter {
     if (i.mask != kNoReg) return (place(i.mask)[lane] & 1) != 0;
     return i.count == kNoReg || static_cast<std::int64_t>(lane) < general(i.count);
   }
+  bool in_quad(const Instruction& i, std::size_t lane) {
+    const bool is_read = i.count == kNoReg || static_cast<std::int64_t>(lane / 4 * 4) < general(i.count);
+    const bool is_masked = i.mask != kNoReg && (place(i.mask)[lane % 4] & 1) == 0;
+    return is_read && !is_masked && static_cast<std::int64_t>(lane % 4) < i.imm;
+  }
   Value vector(const Instruction& i, std::size_t n) {
     const Operand& o = i.src[n];
     Value v{};
@@ -201,12 +206,23 @@ class Interpreter {
       return static_cast<std::int64_t>(static_cast<std::uint64_t>(address(i.mem)) +
                                        l * static_cast<std::uint64_t>(stride));
     };
+    const auto quad_address = [&](std::size_t l) { return lane_address(l / 4) + 4 * static_cast<std::int64_t>(l % 4); };
     switch (i.op) {
       case VOp::load:
       case VOp::load_strided:
         for (std::size_t l = 0; l < kLanes; ++l)
           if (on(i, l)) r[l] = word(lane_address(l));
         return r;
+      case VOp::load_quads:
+        for (std::size_t l = 0; l < kLanes; ++l)
+          if (in_quad(i, l)) r[l] = word(quad_address(l));
+        return r;
+      case VOp::store_quads: {
+        const Value v = vector(i, 0);
+        for (std::size_t l = 0; l < kLanes; ++l)
+          if (in_quad(i, l)) word(quad_address(l)) = static_cast<std::uint32_t>(v[l]);
+        return r;
+      }
       case VOp::load_splat: r.fill(word(address(i.mem))); return r;
       case VOp::store:
       case VOp::store_strided: {

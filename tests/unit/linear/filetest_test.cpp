@@ -60,6 +60,7 @@ Schedule schedule_of(const FileCase& c) {
   s.product_rows = numbers(option(c, "product_rows", "4,2,1"));
   s.elementwise_rows = numbers(option(c, "elementwise_rows", "2,1"));
   s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
+  s.short_last_lanes = c.options.contains("short_last_lanes");
   s.stream = c.options.contains("stream");
   s.masked_tiles = c.options.contains("masked_tiles");
   s.taller_tails = c.options.contains("taller_tails");

@@ -269,6 +269,102 @@ TEST(MemoryOps, AllLanesStrided) {
     }
 }
 
+/// Loads and stores of two to four elements for each fourth lane.
+struct QuadsKernel : MemoryKernel {
+  QuadsKernel(Isa isa, int elements, bool is_bool, bool counted) : MemoryKernel(isa), elements(elements), is_bool(is_bool), counted(counted) {}
+
+  Instruction quads(VOp op, VReg base) {
+    Instruction i = strided(op, base);
+    i.imm = elements;
+    if (!counted) i.count = kNoReg;
+    if (elements < 4 && !is_bool && target.mask_registers > 0) i.mask = mask_first(b.imm64(elements));
+    return i;
+  }
+  VReg load() { return append_load(quads(is_bool ? VOp::load_bool_quads : VOp::load_quads, from)); }
+  void store(VReg value) { append_store(quads(is_bool ? VOp::store_bool_quads : VOp::store_quads, to), value); }
+  std::size_t lanes() const { return static_cast<std::size_t>(target.lanes()); }
+  std::size_t bytes_of_quad() const { return static_cast<std::size_t>(elements) * (is_bool ? 1 : 4); }
+
+  int elements;
+  bool is_bool, counted;
+};
+
+template <typename F>
+void for_each_quads_kernel(F&& f) {
+  for (const Isa isa : runnable_isas())
+    for (const int elements : {2, 3, 4})
+      for (const bool is_bool : {false, true})
+        for (const bool counted : {false, true}) {
+          SCOPED_TRACE(testing::Message() << to_string(isa) << ", " << elements << (is_bool ? " bytes" : " floats") << (counted ? ", counted" : ""));
+          f(isa, elements, is_bool, counted);
+        }
+}
+
+/// Calls f(stride, count, extent) for all counts of lanes, or for the one that is all of them.
+template <typename F>
+void for_each_call(const QuadsKernel& kernel, F&& f) {
+  for (const std::int64_t stride : {16, 20, -16, -28, 4096 + 4})
+    for (std::size_t count = kernel.counted ? 0 : kernel.lanes(); count <= kernel.lanes(); ++count)
+      f(stride, count, extent(stride, (count + 3) / 4, kernel.bytes_of_quad()));
+}
+
+TEST(MemoryOps, LoadQuads) {
+  for_each_quads_kernel([](Isa isa, int elements, bool is_bool, bool counted) {
+    QuadsKernel kernel(isa, elements, is_bool, counted);
+    kernel.Kernel::store(kernel.load(), kernel.to);
+    kernel.finish();
+    for_each_call(kernel, [&](std::int64_t stride, std::size_t count, const Extent& e) {
+      for (const Guard guard : {Guard::start, Guard::end}) {
+        const GuardedBuffer in(e.bytes, guard);
+        for (std::size_t n = 0; n < e.bytes; ++n) in.as<std::uint8_t>()[n] = static_cast<std::uint8_t>(n % 5 * 51 % 200);
+        std::vector<float> out(kernel.lanes(), -1);
+        kernel.run({in.data() + e.first, out.data()}, {static_cast<std::int64_t>(count), stride});
+        for (std::size_t lane = 0; lane < kernel.lanes(); ++lane) {
+          float expected = 0;
+          if (lane / 4 * 4 < count && lane % 4 < static_cast<std::size_t>(elements)) {
+            const std::byte* quad = in.data() + static_cast<std::int64_t>(e.first) + stride * static_cast<std::int64_t>(lane / 4);
+            if (is_bool)
+              expected = quad[lane % 4] != std::byte{0} ? 1.0F : 0.0F;
+            else
+              std::memcpy(&expected, quad + 4 * (lane % 4), 4);
+          }
+          EXPECT_EQ(out[lane], expected) << stride << ", " << count << ", lane " << lane;
+        }
+      }
+    });
+  });
+}
+
+TEST(MemoryOps, StoreQuads) {
+  for_each_quads_kernel([](Isa isa, int elements, bool is_bool, bool counted) {
+    QuadsKernel kernel(isa, elements, is_bool, counted);
+    const VReg value = kernel.MemoryKernel::load(kernel.from);
+    kernel.store(value);
+    kernel.Kernel::store(value, kernel.pointer(2));
+    kernel.finish();
+    std::vector<float> in(kernel.lanes()), after(kernel.lanes());
+    for (std::size_t n = 0; n < in.size(); ++n) in[n] = static_cast<float>(n % 3);
+    for_each_call(kernel, [&](std::int64_t stride, std::size_t count, const Extent& e) {
+      for (const Guard guard : {Guard::start, Guard::end}) {
+        const GuardedBuffer out(e.bytes, guard);
+        std::vector<std::byte> expected(out.data(), out.data() + e.bytes);
+        for (std::size_t lane = 0; lane < kernel.lanes(); ++lane) {
+          if (lane / 4 * 4 >= count || lane % 4 >= static_cast<std::size_t>(elements)) continue;
+          std::byte* quad = expected.data() + static_cast<std::int64_t>(e.first) + stride * static_cast<std::int64_t>(lane / 4);
+          if (is_bool)
+            quad[lane % 4] = std::byte{in[lane] != 0};
+          else
+            std::memcpy(quad + 4 * (lane % 4), &in[lane], 4);
+        }
+        kernel.run({in.data(), out.data() + e.first, after.data()}, {static_cast<std::int64_t>(count), stride});
+        EXPECT_TRUE(std::equal(expected.begin(), expected.end(), out.data())) << stride << ", " << count;
+        EXPECT_TRUE(out.intact());
+        EXPECT_EQ(after, in);
+      }
+    });
+  });
+}
+
 /// With everything shared that may be shared.
 TEST(MemoryOps, TightRegisters) {
   for (const Isa isa : runnable_isas()) {
