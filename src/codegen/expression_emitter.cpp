@@ -4,6 +4,7 @@
 
 #include "burin/error.h"
 #include "codegen/math.h"
+#include "codegen/shuffles.h"
 
 namespace burin::codegen {
 namespace {
@@ -16,12 +17,6 @@ constexpr std::uint32_t kAbsBits = 0x7fffffffU;
 constexpr std::uint32_t kInfinityBits = 0x7f800000U;
 
 enum Rounding : std::int64_t { kNearest = 0, kFloor = 1, kCeil = 2, kTruncate = 3 };
-
-/// Those of shuffles that pick blocks of 128 bits of two vectors: even and odd ones of four, low and high ones of two.
-constexpr std::int64_t kEvenBlocks = 0x88, kOddBlocks = 0xDD, kLowHalves = 0x20, kHighHalves = 0x31;
-
-/// Immediates of the shuffles that swap halves, quarters, pairs and neighbours.
-constexpr std::int64_t kSwap256 = 0x4E, kSwap128 = 0xB1, kSwap128Avx2 = 0x01, kSwap64 = 0x4E, kSwap32 = 0xB1;
 
 std::optional<Function> function_of(Op op) {
   switch (op) {

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
+#include "codegen/shuffles.h"
+
 namespace burin::codegen {
 namespace {
-
-/// Of the words of two vectors, the even and the odd ones of each 128 bits (shuffle_words).
-constexpr std::int64_t kEvenWords = 0x88, kOddWords = 0xDD;
 
 constexpr std::uint8_t kTemps = 4;
 

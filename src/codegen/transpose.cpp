@@ -1,11 +1,9 @@
 #include "codegen/transpose.h"
 
+#include "codegen/shuffles.h"
+
 namespace burin::codegen {
 namespace {
-
-/// vshuff32x4 immediates that pick the even and the odd 128-bit blocks of two vectors; vperm2f128 ones for the low and
-/// the high halves.
-constexpr std::int64_t kEvenBlocks = 0x88, kOddBlocks = 0xDD, kLowHalves = 0x20, kHighHalves = 0x31;
 
 /// (rows[i], rows[j]) = (low(rows[i], rows[j]), high(rows[i], rows[j]))
 void butterfly(VBuilder& b, std::vector<VReg>& rows, std::size_t i, std::size_t j, VOp low, VOp high,

@@ -1,5 +1,7 @@
 #include "codegen/x64/division.h"
 
+#include "codegen/shuffles.h"
+
 namespace burin::codegen::x64 {
 namespace {
 
@@ -11,7 +13,7 @@ const Xbyak::Opmask kScratch(0);
 
 constexpr std::uint8_t kTruncate = 3 | 8;            // 8: no inexact exception
 constexpr std::uint8_t kGreaterOrEqual = 0x1d;       // quiet
-constexpr std::uint8_t kEvenWords = 0x88, kEvenQuarters = 0x08;
+constexpr std::uint8_t kEvenQuarters = 0x08;
 constexpr std::uint8_t kNor = 0x03;                  // vpternlog: of the first two operands
 constexpr int kSign32 = 31, kSign64 = 63;
 
