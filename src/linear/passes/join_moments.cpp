@@ -24,15 +24,50 @@
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
+#include "support/expr_node.h"
 
 namespace burin::linear {
 namespace {
+
+using Atom = Expr::Node::Atom;
+
+/// One of the equations that an expression depends on, if it does.
+std::optional<Expr> equation_in(const Expr& e) {
+  for (const Expr::Node::Term& term : e.node().terms)
+    for (const Expr::Node::Factor& factor : term.factors) {
+      if (factor.atom.is_symbol()) continue;
+      if (factor.atom.function == Expr::Function::equal) return Expr::Node::of_atom(factor.atom);
+      for (const Expr& argument : factor.atom.arguments)
+        if (auto found = equation_in(argument)) return found;
+    }
+  return std::nullopt;
+}
+
+/// The expression where the equation holds (1), or does not (0).
+Expr where_equation_is(const Expr& e, const Expr& equation, int truth) {
+  return Expr::Node::map_atoms(e, [&](const Atom& atom) {
+    const Expr whole = Expr::Node::of_atom(atom);
+    if (whole == equation) return Expr(truth);
+    if (atom.is_symbol()) return whole;
+    std::vector<Expr> arguments;
+    for (const Expr& argument : atom.arguments) arguments.push_back(where_equation_is(argument, equation, truth));
+    return Expr::apply(atom.function, arguments);
+  });
+}
+
+/// Whether the expression is that number whichever equations hold: whether axes are merged depends on some.
+bool is_always(const Expr& e, const Expr& number) {
+  if (e == number) return true;
+  const std::optional<Expr> equation = equation_in(e);
+  return equation && is_always(where_equation_is(e, *equation, 0), number) && is_always(where_equation_is(e, *equation, 1), number);
+}
 
 class JoinMoments {
  public:
   explicit JoinMoments(LinearIR& ir) : ir_(ir) {
     for_each_expression(ir_.phases, [&](const Expression& e) {
       for (const ValueId v : e.in) ++uses_[v];
+      if (e.op == Op::integer) integers_[e.out] = e.index;
     });
   }
 
@@ -115,7 +150,7 @@ class JoinMoments {
     const auto second_fill = home(block, second, update.in[0]);
     if (!mean || !second_fill || !is_zero(block[*second_fill])) return std::nullopt;
     const Expression& m = block[*mean].expression;
-    if ((m.op != Op::div && m.op != Op::mul) || is_between(block, *mean, second, m.out)) return std::nullopt;
+    if (m.op != Op::div || !is_number_of_elements(m.in[1], nest) || is_between(block, *mean, second, m.out)) return std::nullopt;
 
     Moments found{0, 0, *mean, *second_fill, second, std::nullopt};
     ValueId sum = m.in[0];
@@ -243,12 +278,10 @@ class JoinMoments {
 
   /// A loop that runs once, or not at all where the nest goes over nothing.
   Loop unless_empty(const Nest& nest, const char* variable) const {
-    Expr elements = 1;
-    for (const Loop* loop : nest) elements *= loop->end - loop->begin;
     Loop once;
     once.var = fresh_variable(ir_, variable);
     once.begin = 0;
-    once.end = min(1, elements);
+    once.end = min(1, elements_of(nest));
     once.versions.push_back({1, false, {}});
     return once;
   }
@@ -272,10 +305,22 @@ class JoinMoments {
     return e;
   }
 
+  static Expr elements_of(const Nest& nest) {
+    Expr elements = 1;
+    for (const Loop* loop : nest) elements *= loop->end - loop->begin;
+    return elements;
+  }
+
+  bool is_number_of_elements(ValueId v, const Nest& nest) const {
+    const auto integer = integers_.find(v);
+    return integer != integers_.end() && is_always(elements_of(nest), integer->second);
+  }
+
   int uses(ValueId v) const { return uses_.at(v); }
 
   LinearIR& ir_;
   std::map<ValueId, int> uses_;
+  std::map<ValueId, Expr> integers_;
 };
 
 }  // namespace

@@ -54,6 +54,16 @@ const std::vector<Case>& cases() {
       })", "fold_by_rows"},
       {kNorm, "delay_stores"},
       {kNormOfRows, "join_moments"},
+      {R"(graph @groups(%x: f32[B,2,S,D]) {
+        %m = reduce_mean %x, axes=[1,2,3], keepdims=1
+        %d = sub %x, %m
+        %q = mul %d, %d
+        %v = reduce_mean %q, axes=[1,2,3], keepdims=1
+        %e = add %v, 1e-3
+        %r = sqrt %e
+        %n = div %d, %r
+        return %n
+      })", "join_moments"},
       {R"(graph @softmax(%x: f32[B,S,D]) {
         %p = softmax %x, axis=1
         return %p
@@ -205,6 +215,23 @@ TEST_P(BeyondCaches, MomentsBesideOneThatIsFarOff) {
           check(compiled, graph, inputs);
         }
   }
+}
+
+/// What is taken off is a sum, but no mean: it says nothing of distances from another number.
+TEST_P(BeyondCaches, SquaresAroundWhatIsNoMean) {
+  for (const std::string axes : {"[1]", "[1,2]"})
+    for (const std::string part : {"mul %s, 0.5", "mul %s, %w", "div %s, 7.0", "div %s, %w"}) {
+      const std::string sum = "reduce_sum %x, axes=" + axes + ", keepdims=1";
+      const Graph graph = parse_graph("graph @around(%x: f32[B,S,D], %w: f32[1,1,1]) {\n %s = " + sum + "\n %m = " + part +
+                                      "\n %d = sub %x, %m\n %q = mul %d, %d\n %v = reduce_mean %q, axes=" + axes +
+                                      ", keepdims=1\n %r = sqrt %v\n %n = div %d, %r\n return %n\n}");
+      CompileOptions options;
+      options.isa = GetParam();
+      options.cache_bytes = kSmallCache;
+      CompiledSubgraph compiled = compile(graph, options);
+      SCOPED_TRACE(axes + " " + part);
+      check(compiled, graph, {{"B", 2}, {"S", 9}, {"D", 400}});
+    }
 }
 
 TEST_P(BeyondCaches, MomentsOfNothing) {
