@@ -14,9 +14,9 @@
 //                                                   loop _around in 0..min(1, C) {
 //                                                     %q = assign %q, max(%q - %s * %from, 0) }
 //
-// What is k deviations from the mean loses about k^2 units of the last place of the variance, however far from zero the elements
-// are. One element that is far off is never the middle one. Where that is no number or infinite the base stays zero: the mean is
-// infinite or NaN as the plain one is, and the squares are NaN.
+// Where the base is k deviations from the mean, about k^2 units of the last place of the variance are lost, however far from zero
+// the elements are. One element that is far off is never the middle one. Where the middle one is no finite number the base stays
+// zero: the mean is infinite or NaN as the plain one is, and the squares are NaN.
 
 #include <algorithm>
 #include <map>
