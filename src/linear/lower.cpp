@@ -698,13 +698,15 @@ class Lowering {
     return out;
   }
 
-  /// Whether a maximum is only ever subtracted from what it is the maximum of: a NaN then survives in the difference.
+  /// Whether a maximum is only ever subtracted from what it is the maximum of, for exponentials that are summed: a NaN then
+  /// survives in the difference, and its sum spoils all of them.
   bool shifts_softmax(const Node& maximum) const {
-    for (NodeId user : users_[maximum.outputs[0]]) {
+    const auto is_shift = [&](NodeId user) {
       const Node& n = body_.node(user);
-      if (n.op != OpKind::Sub || n.inputs[0] != maximum.inputs[0]) return false;
-    }
-    return !body_.is_output(maximum.outputs[0]);
+      return n.op == OpKind::Sub && n.inputs[0] == maximum.inputs[0] && !body_.is_output(n.outputs[0]) &&
+             std::ranges::any_of(users_[n.outputs[0]], [&](NodeId next) { return is_softmax_power(body_.node(next)); });
+    };
+    return std::ranges::all_of(users_[maximum.outputs[0]], is_shift) && !body_.is_output(maximum.outputs[0]);
   }
 
   void lower_reduction(NodeId id) {

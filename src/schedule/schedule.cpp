@@ -452,7 +452,7 @@ class Scheduler {
       if (goes_over_columns()) schedule_.delay_when = schedule_.stream_when * are_enough(kGroupOfPanels);
       const bool one_vector = rows_in_lanes_ || transposed_axis_ || schedule_.side_by_side || schedule_.staggered;
       schedule_.lane_steps = one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
-      if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};
+      if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 4, 3, 2, 1};  // few rows one by one take half as long again
     }
     schedule_.transposed_rows = {lanes, 4, 3, 2, 1};
     schedule_.short_last_lanes = rows_in_lanes_;

@@ -1,9 +1,9 @@
 // A variance is the mean square of what is left of the mean, which takes a time of its own over what is read. Where that comes
-// from memory, sum and squares are folded at once, of the distances from one of the elements:
+// from memory, sum and squares are folded at once, of the distances from the middle one of three elements:
 //
-//     loop _c in 0..C {                             loop _first in 0..min(1, C) {
-//       %x = load %a[D*_c + _d]                       %x0 = load %a[_d]
-//       %s = update_sum %s, %x }                      %base = assign %base, %x0 }
+//     loop _c in 0..C {                             loop _start in 0..min(1, C) {
+//       %x = load %a[D*_c + _d]                       %x0 = load %a[D*(C/4) + _d], ... of C/2, 3*C/4
+//       %s = update_sum %s, %x }                      %base = assign %base, middle(%x0, %x1, %x2) }
 //     %m = div %s, %n                       ->      loop _c in 0..C {
 //     loop _c in 0..C {                               %x = load %a[D*_c + _d]
 //       %x1 = load %a[D*_c + _d]                      %d = sub %x, %base
@@ -11,10 +11,12 @@
 //       %q = update_fma %q, %d, %d }                  %q = update_fma %q, %d, %d }
 //                                                   %from = div %s, %n
 //                                                   %m = add %from, %base
-//                                                   %q = assign %q, max(%q - %s * %from, 0)
+//                                                   loop _around in 0..min(1, C) {
+//                                                     %q = assign %q, max(%q - %s * %from, 0) }
 //
-// An element is no further from the mean than sqrt(C) deviations: at worst the variance loses C units of its last place, however
-// far from zero the elements are. (The mean is NaN, not infinite, where an element is infinite; the variance is so anyway.)
+// Where the base is k deviations from the mean, about k^2 units of the last place of the variance are lost, however far from zero
+// the elements are. One element that is far off is never the middle one. Where the middle one is no finite number the base stays
+// zero: the mean is infinite or NaN as the plain one is, and the squares are NaN.
 
 #include <algorithm>
 #include <map>
@@ -22,15 +24,50 @@
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
+#include "support/expr_node.h"
 
 namespace burin::linear {
 namespace {
+
+using Atom = Expr::Node::Atom;
+
+/// One of the equations that an expression depends on, if it does.
+std::optional<Expr> equation_in(const Expr& e) {
+  for (const Expr::Node::Term& term : e.node().terms)
+    for (const Expr::Node::Factor& factor : term.factors) {
+      if (factor.atom.is_symbol()) continue;
+      if (factor.atom.function == Expr::Function::equal) return Expr::Node::of_atom(factor.atom);
+      for (const Expr& argument : factor.atom.arguments)
+        if (auto found = equation_in(argument)) return found;
+    }
+  return std::nullopt;
+}
+
+/// The expression where the equation holds (1), or does not (0).
+Expr where_equation_is(const Expr& e, const Expr& equation, int truth) {
+  return Expr::Node::map_atoms(e, [&](const Atom& atom) {
+    const Expr whole = Expr::Node::of_atom(atom);
+    if (whole == equation) return Expr(truth);
+    if (atom.is_symbol()) return whole;
+    std::vector<Expr> arguments;
+    for (const Expr& argument : atom.arguments) arguments.push_back(where_equation_is(argument, equation, truth));
+    return Expr::apply(atom.function, arguments);
+  });
+}
+
+/// Whether the expression is that number whichever equations hold: whether axes are merged depends on some.
+bool is_always(const Expr& e, const Expr& number) {
+  if (e == number) return true;
+  const std::optional<Expr> equation = equation_in(e);
+  return equation && is_always(where_equation_is(e, *equation, 0), number) && is_always(where_equation_is(e, *equation, 1), number);
+}
 
 class JoinMoments {
  public:
   explicit JoinMoments(LinearIR& ir) : ir_(ir) {
     for_each_expression(ir_.phases, [&](const Expression& e) {
       for (const ValueId v : e.in) ++uses_[v];
+      if (e.op == Op::integer) integers_[e.out] = e.index;
     });
   }
 
@@ -44,6 +81,9 @@ class JoinMoments {
   }
 
  private:
+  /// The three elements lie there: the ends of a row may be borders, which differ from all else.
+  static constexpr std::int64_t kQuarters = 4;
+
   /// A loop and those that stand alone in one another inside of it, outermost first.
   using Nest = std::vector<const Loop*>;
 
@@ -71,7 +111,7 @@ class JoinMoments {
 
     Block times;
     times.emplace_back(zero(base, lane.empty() ? std::vector<std::string>{} : fill.over));
-    times.emplace_back(first_element(nest, load, base));
+    times.emplace_back(middle_element(nest, load, base));
     times.emplace_back(squares_fill);
     times.emplace_back(std::move(joined));
 
@@ -80,7 +120,7 @@ class JoinMoments {
     around.emplace_back(made(Op::add, mean.out, {from, base}));
 
     const ValueId squares = found->squares_across ? block[*found->squares_across].expression.out : squares_fill.out;
-    Block left = left_of(squares, mean.in[0], from, lane.empty() ? std::vector<std::string>{} : fill.over);
+    Item left = left_of(nest, squares, mean.in[0], from, lane.empty() ? std::vector<std::string>{} : fill.over);
 
     Block all;
     for (std::size_t i = 0; i < block.size(); ++i) {
@@ -91,7 +131,7 @@ class JoinMoments {
       } else if (i != second && i != found->second_fill) {
         all.push_back(std::move(block[i]));
       }
-      if (i == found->squares_across.value_or(second)) std::ranges::move(left, std::back_inserter(all));
+      if (i == found->squares_across.value_or(second)) all.push_back(std::move(left));
     }
     block = std::move(all);
     return true;
@@ -110,7 +150,7 @@ class JoinMoments {
     const auto second_fill = home(block, second, update.in[0]);
     if (!mean || !second_fill || !is_zero(block[*second_fill])) return std::nullopt;
     const Expression& m = block[*mean].expression;
-    if ((m.op != Op::div && m.op != Op::mul) || is_between(block, *mean, second, m.out)) return std::nullopt;
+    if (m.op != Op::div || !is_number_of_elements(m.in[1], nest) || is_between(block, *mean, second, m.out)) return std::nullopt;
 
     Moments found{0, 0, *mean, *second_fill, second, std::nullopt};
     ValueId sum = m.in[0];
@@ -194,34 +234,56 @@ class JoinMoments {
                        [&](const Item& item) { return effects(item).reads.contains(v); });
   }
 
-  /// Not where there is none.
-  Item first_element(const Nest& nest, Expression load, ValueId base) {
-    const ValueId element = ir_.new_value("first");
-    Expr elements = 1;
-    for (const Loop* loop : nest) {
-      load.index = load.index.substitute({{loop->var, loop->begin}});
-      elements *= loop->end - loop->begin;
+  /// The middle one of three elements at the quarters; zero where it is no finite number, or where there is none.
+  Item middle_element(const Nest& nest, const Expression& load, ValueId base) {
+    Loop once = unless_empty(nest, "_start");
+    Block& body = once.body();
+    const auto add = [&](Op op, const char* name, std::vector<ValueId> in) {
+      const ValueId out = ir_.new_value(name);
+      body.emplace_back(made(op, out, std::move(in)));
+      return out;
+    };
+    std::vector<ValueId> at;
+    for (std::int64_t quarters = 1; quarters < kQuarters; ++quarters) {
+      at.push_back(ir_.new_value("sample"));
+      body.emplace_back(with_out(element_at(nest, load, quarters), at.back()));
     }
-    load.out = element;
-    Loop once;
-    once.var = fresh_variable(ir_, "_first");
-    once.begin = 0;
-    once.end = min(1, elements);
-    once.versions.push_back({1, false, {}});
-    once.body().emplace_back(std::move(load));
-    once.body().emplace_back(made(Op::assign, base, {base, element}));
+    const ValueId low = add(Op::min, "low", {at[0], at[1]}), high = add(Op::max, "high", {at[0], at[1]});
+    const ValueId middle = add(Op::max, "middle", {low, add(Op::min, "most", {high, at[2]})});
+    const ValueId none = add(Op::is_nan, "not_finite", {add(Op::sub, "nothing", {middle, middle})});
+    body.emplace_back(made(Op::assign, base, {base, add(Op::where, "start", {none, base, middle})}));
     return Item(std::move(once));
   }
 
-  /// What the squares around the base are less by around the mean, which rounding must not make negative.
-  Block left_of(ValueId squares, ValueId sum, ValueId from, const std::vector<std::string>& over) {
+  static Expression element_at(const Nest& nest, Expression load, std::int64_t quarters) {
+    for (const Loop* loop : nest) {
+      const Expr position = loop->begin + floor_div((loop->end - loop->begin) * quarters, kQuarters);
+      load.index = load.index.substitute({{loop->var, position}});
+    }
+    return load;
+  }
+
+  /// What the squares around the base are less by around the mean, which rounding must not make negative. (Of no elements both
+  /// are zero, but the mean is NaN.)
+  Item left_of(const Nest& nest, ValueId squares, ValueId sum, ValueId from, const std::vector<std::string>& over) {
     const ValueId rest = ir_.new_value("rest"), none = ir_.new_value("zero"), limited = ir_.new_value("limited");
-    Block out;
+    Loop once = unless_empty(nest, "_around");
+    Block& out = once.body();
     out.emplace_back(made(Op::fnma, rest, {sum, from, squares}));
     out.emplace_back(zero(none, over));
     out.emplace_back(made(Op::max, limited, {rest, none}));
     out.emplace_back(made(Op::assign, squares, {squares, limited}));
-    return out;
+    return Item(std::move(once));
+  }
+
+  /// A loop that runs once, or not at all where the nest goes over nothing.
+  Loop unless_empty(const Nest& nest, const char* variable) const {
+    Loop once;
+    once.var = fresh_variable(ir_, variable);
+    once.begin = 0;
+    once.end = min(1, elements_of(nest));
+    once.versions.push_back({1, false, {}});
+    return once;
   }
 
   static Expression zero(ValueId out, const std::vector<std::string>& over) {
@@ -243,10 +305,22 @@ class JoinMoments {
     return e;
   }
 
+  static Expr elements_of(const Nest& nest) {
+    Expr elements = 1;
+    for (const Loop* loop : nest) elements *= loop->end - loop->begin;
+    return elements;
+  }
+
+  bool is_number_of_elements(ValueId v, const Nest& nest) const {
+    const auto integer = integers_.find(v);
+    return integer != integers_.end() && is_always(elements_of(nest), integer->second);
+  }
+
   int uses(ValueId v) const { return uses_.at(v); }
 
   LinearIR& ir_;
   std::map<ValueId, int> uses_;
+  std::map<ValueId, Expr> integers_;
 };
 
 }  // namespace

@@ -54,6 +54,16 @@ const std::vector<Case>& cases() {
       })", "fold_by_rows"},
       {kNorm, "delay_stores"},
       {kNormOfRows, "join_moments"},
+      {R"(graph @groups(%x: f32[B,2,S,D]) {
+        %m = reduce_mean %x, axes=[1,2,3], keepdims=1
+        %d = sub %x, %m
+        %q = mul %d, %d
+        %v = reduce_mean %q, axes=[1,2,3], keepdims=1
+        %e = add %v, 1e-3
+        %r = sqrt %e
+        %n = div %d, %r
+        return %n
+      })", "join_moments"},
       {R"(graph @softmax(%x: f32[B,S,D]) {
         %p = softmax %x, axis=1
         return %p
@@ -99,18 +109,30 @@ class BeyondCaches : public ::testing::TestWithParam<const char*> {
   }
 
   static void check(CompiledSubgraph& compiled, const Graph& graph, const std::vector<Tensor>& inputs) {
-    const Tensor expected = interpret(graph, inputs)[0];
-    constexpr std::int64_t kLine = 16;  // floats
-    std::vector<float> memory(static_cast<std::size_t>(expected.size() + 3 * kLine));
-    void* line = memory.data();
-    std::size_t space = memory.size() * sizeof(float);
-    std::align(kLine * sizeof(float), static_cast<std::size_t>(expected.size()) * sizeof(float), line, space);
+    const std::vector<Tensor> expected = interpret(graph, inputs);
     Invocation invocation = compiled.bind(shapes_of(inputs));
     for (const std::int64_t start : {std::int64_t{0}, std::int64_t{1}}) {
-      float* const out = static_cast<float*>(line) + start;
-      invocation.run(pointers_of(inputs), std::vector<void*>{out});
-      for (std::int64_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(out[i], expected.at(i), kTolerance) << i << " from " << start;
+      std::vector<std::vector<float>> memory(expected.size());
+      std::vector<void*> outputs;
+      for (std::size_t o = 0; o < expected.size(); ++o) outputs.push_back(behind_a_line(memory[o], expected[o].size()) + start);
+      invocation.run(pointers_of(inputs), outputs);
+      for (std::size_t o = 0; o < expected.size(); ++o)
+        for (std::int64_t i = 0; i < expected[o].size(); ++i) {
+          const double x = expected[o].at(i), y = static_cast<const float*>(outputs[o])[i];
+          const bool alike = std::isnan(x) ? std::isnan(y) : x == y || std::abs(x - y) <= kTolerance * std::max(1.0, std::abs(x));
+          ASSERT_TRUE(alike) << "output " << o << ", " << i << " from " << start << ": expected " << x << ", got " << y;
+        }
     }
+  }
+
+  /// The first whole cache line of a memory for so many elements and a line more.
+  static float* behind_a_line(std::vector<float>& memory, std::int64_t elements) {
+    constexpr std::int64_t kLine = 16;  // floats
+    memory.resize(static_cast<std::size_t>(elements + 3 * kLine));
+    void* line = memory.data();
+    std::size_t space = memory.size() * sizeof(float);
+    std::align(kLine * sizeof(float), static_cast<std::size_t>(elements) * sizeof(float), line, space);
+    return static_cast<float*>(line);
   }
 };
 INSTANTIATE_TEST_SUITE_P(Isa, BeyondCaches, ::testing::Values("avx2", "avx512"));
@@ -136,6 +158,86 @@ TEST_P(BeyondCaches, NormOfWhatIsFarFromZero) {
       check(compiled, graph, inputs);
     }
   }
+}
+
+/// All that can be read of mean and squares. (Of rows the mean comes in where the squares are known.)
+constexpr const char* kMomentsOfColumns = R"(graph @moments(%x: f32[B,S,D]) {
+        %m = reduce_mean %x, axes=[1], keepdims=1
+        %d = sub %x, %m
+        %q = mul %d, %d
+        %v = reduce_sum %q, axes=[1], keepdims=1
+        %e = add %v, 1e-3
+        %r = sqrt %e
+        %n = div %d, %r
+        return %n, %m, %v
+      })";
+constexpr const char* kMomentsOfRows = R"(graph @moments(%x: f32[B,S,D]) {
+        %m = reduce_mean %x, axes=[1,2], keepdims=1
+        %d = sub %x, %m
+        %q = mul %d, %d
+        %v = reduce_sum %q, axes=[1,2], keepdims=1
+        %e = add %v, 1e-3
+        %r = sqrt %e
+        %n = div %d, %r
+        %c = is_nan %v
+        %s = where %c, %m, %d
+        return %n, %s
+      })";
+
+/// The mean of what is infinite is infinite, and all that is made of squares is NaN: as where they are folded one by one.
+TEST_P(BeyondCaches, MomentsOfWhatIsNoNumber) {
+  constexpr std::int64_t kRows = 8, kColumns = 64, kElements = kRows * kColumns;
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const char* const text : {kMomentsOfColumns, kMomentsOfRows}) {
+    const Graph graph = parse_graph(text);
+    CompiledSubgraph compiled = compile_case({text, "join_moments"});
+    for (const std::int64_t count : {std::int64_t{1}, kColumns, kElements})
+      for (const std::int64_t first : {std::int64_t{0}, 2 * kColumns, 4 * kColumns, 6 * kColumns, kElements - 1})
+        for (const float number : {kInfinity, -kInfinity, nan}) {
+          std::vector<Tensor> inputs = random_inputs(graph, {{"B", 3}, {"S", kRows}, {"D", kColumns}}, 3);
+          for (std::int64_t i = 0; i < count; ++i) inputs[0].set(kElements + (first + i) % kElements, number);
+          check(compiled, graph, inputs);
+        }
+  }
+}
+
+/// One element that is far from all others is not what they are measured from.
+TEST_P(BeyondCaches, MomentsBesideOneThatIsFarOff) {
+  constexpr std::int64_t kRows = 256, kColumns = 256;
+  for (const char* const text : {kNorm, kNormOfRows}) {
+    const Graph graph = parse_graph(text);
+    CompiledSubgraph compiled = compile_case({text, "join_moments"});
+    for (const std::int64_t row : {std::int64_t{0}, kRows / 4, kRows / 2, 3 * kRows / 4})
+      for (const std::int64_t column : {std::int64_t{0}, kColumns / 4, kColumns / 2, 3 * kColumns / 4})
+        for (const double far : {1e3, 1e10}) {
+          std::vector<Tensor> inputs = random_inputs(graph, {{"B", 1}, {"S", kRows}, {"D", kColumns}}, 3);
+          inputs[0].set(row * kColumns + column, far);
+          check(compiled, graph, inputs);
+        }
+  }
+}
+
+/// What is taken off is a sum, but no mean: it says nothing of distances from another number.
+TEST_P(BeyondCaches, SquaresAroundWhatIsNoMean) {
+  for (const std::string axes : {"[1]", "[1,2]"})
+    for (const std::string part : {"mul %s, 0.5", "mul %s, %w", "div %s, 7.0", "div %s, %w"}) {
+      const std::string sum = "reduce_sum %x, axes=" + axes + ", keepdims=1";
+      const Graph graph = parse_graph("graph @around(%x: f32[B,S,D], %w: f32[1,1,1]) {\n %s = " + sum + "\n %m = " + part +
+                                      "\n %d = sub %x, %m\n %q = mul %d, %d\n %v = reduce_mean %q, axes=" + axes +
+                                      ", keepdims=1\n %r = sqrt %v\n %n = div %d, %r\n return %n\n}");
+      CompileOptions options;
+      options.isa = GetParam();
+      options.cache_bytes = kSmallCache;
+      CompiledSubgraph compiled = compile(graph, options);
+      SCOPED_TRACE(axes + " " + part);
+      check(compiled, graph, {{"B", 2}, {"S", 9}, {"D", 400}});
+    }
+}
+
+TEST_P(BeyondCaches, MomentsOfNothing) {
+  const Graph graph = parse_graph(kMomentsOfColumns);
+  CompiledSubgraph compiled = compile_case({kMomentsOfColumns, "join_moments"});
+  check(compiled, graph, random_inputs(graph, {{"B", 64}, {"S", 0}, {"D", 64}}, 3));
 }
 
 /// What is written past the caches has whole vectors: code for others would never run.

@@ -253,6 +253,19 @@ TEST_P(Forms, TenThousandShapesCostNoCodeAndNoMemory) {
   }
 }
 
+/// A softmax makes a NaN of its row again; without its sum the maximum has to be one.
+TEST(ElementwiseResults, NaNSpoilsTheMaximumThatIsTakenOff) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Tensor x = Tensor::from_f32({2, 3}, {1, nan, 0, 1, 2, 0});
+  for (const std::string result : {"%d", "%e"}) {
+    const Tensor y = run(compiled("graph @shifted(%x: f32[M,N]) {\n %m = reduce_max %x, axes=[1], keepdims=1\n %d = sub %x, %m\n %e = exp %d\n return " + result + "\n}"), {x})[0];
+    for (std::int64_t i = 0; i < 3; ++i) {
+      EXPECT_TRUE(std::isnan(y.at(i))) << result << " " << i;
+      EXPECT_FALSE(std::isnan(y.at(3 + i))) << result << " " << i;
+    }
+  }
+}
+
 TEST(ElementwiseResults, SameBitsForAnyNumberOfWorkers) {
   for (const char* text :
        {"graph @chain(%x: f32[M,N], %b: f32[N]) {\n %0 = add %x, %b\n %1 = gelu %0\n return %1\n}",
