@@ -1,6 +1,7 @@
 // Groups that go over columns or long rows, where no cache has the data: on both sides of each choice, and with outputs
-// that are not aligned, where another variant runs in the same scratch.
+// that are not aligned, where another variant runs in the same scratch and gives the same bits.
 
+#include <algorithm>
 #include <optional>
 
 #include "target/target_info.h"
@@ -106,10 +107,13 @@ class BeyondCaches : public ::testing::TestWithParam<const char*> {
     std::size_t space = memory.size() * sizeof(float);
     std::align(kLine * sizeof(float), static_cast<std::size_t>(expected.size()) * sizeof(float), line, space);
     Invocation invocation = compiled.bind(shapes_of(inputs));
+    std::vector<float> aligned;
     for (const std::int64_t start : {std::int64_t{0}, std::int64_t{1}}) {
       float* const out = static_cast<float*>(line) + start;
       invocation.run(pointers_of(inputs), std::vector<void*>{out});
       for (std::int64_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(out[i], expected.at(i), kTolerance) << i << " from " << start;
+      if (start == 0) aligned.assign(out, out + expected.size());
+      ASSERT_TRUE(std::equal(aligned.begin(), aligned.end(), out)) << "other bits from " << start;
     }
   }
 };
