@@ -17,6 +17,7 @@
 #include "linear/lower.h"
 #include "linear/passes/passes.h"
 #include "linear/scratch_checker.h"
+#include "linear/skipped_outputs.h"
 #include "runtime/kernel.h"
 #include "schedule/body_queries.h"
 
@@ -267,10 +268,11 @@ class Compiler {
     }
   }
 
-  /// Who binds longer sums still gets results.
+  /// Who binds longer sums, or what no loop runs over, still gets results.
   void declare_limits(const AxisMap& axes) {
     for (const Expr& length : linear::lengths_of_integer_sums(body_, axes)) kernel_->integer_sums.push_back(kernel_->tape.add(length));
-    if (!kernel_->integer_sums.empty()) kernel_->body = std::make_shared<const Graph>(body_);
+    if (const Expr skips = linear::skips_outputs(body_, axes); !(skips == Expr(0))) kernel_->skips_outputs = kernel_->tape.add(skips);
+    if (!kernel_->integer_sums.empty() || kernel_->skips_outputs) kernel_->body = std::make_shared<const Graph>(body_);
   }
 
   Graph body_;
