@@ -17,6 +17,7 @@
 #include "linear/lower.h"
 #include "linear/passes/passes.h"
 #include "linear/scratch_checker.h"
+#include "linear/skipped_outputs.h"
 #include "runtime/kernel.h"
 #include "schedule/body_queries.h"
 
@@ -89,8 +90,9 @@ class Compiler {
     run_passes(ir, schedule);
     emit(ir, schedule);
     if (!(schedule.online_when == Expr(0))) add_online(axes, schedule);
-    if (!(schedule.stream_when == Expr(0))) add_streaming(axes, schedule.stream_when, overrides, 0, "stream");
-    if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides);
+    std::size_t usual = 0;
+    if (!(schedule.stream_when == Expr(0))) usual = add_streaming(axes, schedule.stream_when, overrides, usual, "stream");
+    if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides, usual);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
     if (!(schedule.staggered_when == Expr(0))) add_staggered(axes, schedule.staggered_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
@@ -122,13 +124,17 @@ class Compiler {
     if (pass_options_.dump) pass_options_.dump(stage, text());
   }
 
-  /// The passes in order; says whether the one of this name changed anything.
-  bool run_passes(linear::LinearIR& ir, const Schedule& schedule, std::string_view asked = "") {
+  /// The passes in order.
+  void run_passes(linear::LinearIR& ir, const Schedule& schedule) {
     dump("linear.00.lower", [&] { return linear::print(ir); });
-    const std::vector<PassTiming> timings = linear::linear_pipeline(schedule).run(ir, pass_options_);
-    report_timings(timings);
+    passes_ = linear::linear_pipeline(schedule).run(ir, pass_options_);
+    report_timings(passes_);
     if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
-    return std::any_of(timings.begin(), timings.end(), [&](const PassTiming& t) { return t.name == asked && t.changed; });
+  }
+
+  /// Whether the pass of this name changed anything of the last variant.
+  bool has_changed(std::string_view pass) const {
+    return std::ranges::any_of(passes_, [&](const PassTiming& t) { return t.name == pass && t.changed; });
   }
 
   /// The online softmax as a second variant, for those shapes that the schedule names.
@@ -138,19 +144,28 @@ class Compiler {
     add_alternative(axes, schedule, when, "online", "rewrite_online_softmax");
   }
 
-  /// The same as the usual variant past the caches, if that pass can make it.
-  void add_streaming(const AxisMap& axes, const Expr& when, ScheduleOptions overrides, std::size_t usual, const std::string& name,
-                     std::string_view pass = "stream_outputs") {
+  /// The same as the usual variant past the caches, if that pass can make it. Gives the one that runs if outputs are not
+  /// aligned: the usual one, or, where that has other sums, one more, which no shape chooses.
+  std::size_t add_streaming(const AxisMap& axes, const Expr& when, ScheduleOptions overrides, std::size_t usual, const std::string& name,
+                            std::string_view pass = "stream_outputs") {
     overrides.stream = true;
-    if (!add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, name, pass)) return;
-    kernel_->variants.back().unaligned = usual;
-    make_room_for(kernel_->variants[usual], kernel_->variants.back());
+    Schedule schedule = choose_schedule(body_, axes, target_, overrides);
+    if (!add_alternative(axes, schedule, when, name, pass)) return usual;
+    const std::size_t added = kernel_->variants.size() - 1;
+    if (joins_moments_[added] != joins_moments_[usual]) {
+      schedule.stream = false;
+      usual = kernel_->variants.size();
+      add_alternative(axes, schedule, 0, name + ".unaligned");
+    }
+    kernel_->variants[added].unaligned = usual;
+    make_room_for(kernel_->variants[usual], kernel_->variants[added]);
+    return usual;
   }
 
   /// The same with stores of panels that go along with the next panel.
-  void add_delayed(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+  void add_delayed(const AxisMap& axes, const Expr& when, ScheduleOptions overrides, std::size_t usual) {
     overrides.delay_stores = true;
-    add_streaming(axes, when, overrides, 0, "delayed", "delay_stores");
+    add_streaming(axes, when, overrides, usual, "delayed", "delay_stores");
   }
 
   /// Rows in the lanes, for those shapes that the schedule names.
@@ -173,7 +188,8 @@ class Compiler {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     if (dump_)
       pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
-    if (!run_passes(ir, schedule, pass) && !pass.empty()) return false;
+    run_passes(ir, schedule);
+    if (!pass.empty() && !has_changed(pass)) return false;
     emit(ir, schedule);
     kernel_->choice = select(when, static_cast<std::int64_t>(kernel_->variants.size()) - 1, kernel_->choice);
     return true;
@@ -212,6 +228,7 @@ class Compiler {
     variant.worker_bytes_slot = kernel_->tape.add(variant.worker_bytes);
     variant.call_bytes_slot = kernel_->tape.add(variant.call_bytes);
     kernel_->variants.push_back(std::move(variant));
+    joins_moments_.push_back(has_changed("join_moments"));
   }
 
   /// Null: Burin's own code computes products.
@@ -251,16 +268,19 @@ class Compiler {
     }
   }
 
-  /// Who binds longer sums still gets results.
+  /// Who binds longer sums, or what no loop runs over, still gets results.
   void declare_limits(const AxisMap& axes) {
     for (const Expr& length : linear::lengths_of_integer_sums(body_, axes)) kernel_->integer_sums.push_back(kernel_->tape.add(length));
-    if (!kernel_->integer_sums.empty()) kernel_->body = std::make_shared<const Graph>(body_);
+    if (const Expr skips = linear::skips_outputs(body_, axes); !(skips == Expr(0))) kernel_->skips_outputs = kernel_->tape.add(skips);
+    if (!kernel_->integer_sums.empty() || kernel_->skips_outputs) kernel_->body = std::make_shared<const Graph>(body_);
   }
 
   Graph body_;
   CompileOptions options_;
   TargetInfo target_;
   PassOptions pass_options_;
+  std::vector<PassTiming> passes_;   ///< of the last variant
+  std::vector<bool> joins_moments_;  ///< by variant
   DumpFunction dump_;
   std::shared_ptr<runtime::Kernel> kernel_ = std::make_shared<runtime::Kernel>();
 };

@@ -72,7 +72,8 @@ void Invocation::State::bind(std::span<const TensorDesc> inputs, const std::map<
   std::copy_n(binding_registers.begin(), kernel->binding.symbol_count(), registers.begin());
   registers[kernel->binding.symbol_count()] = workers;
   kernel->tape.evaluate(registers);
-  interprets = std::ranges::any_of(kernel->integer_sums, [&](Tape::Slot length) { return registers[length] > linear::kMostSummed; });
+  interprets = std::ranges::any_of(kernel->integer_sums, [&](Tape::Slot length) { return registers[length] > linear::kMostSummed; }) ||
+               (kernel->skips_outputs && registers[*kernel->skips_outputs] != 0);
   chosen = &kernel->variants[static_cast<std::size_t>(registers[kernel->choice_slot])];
   for (std::size_t i = 0; i < inputs.size(); ++i)
     input_is_empty[i] = std::find(inputs[i].shape.begin(), inputs[i].shape.end(), 0) != inputs[i].shape.end();

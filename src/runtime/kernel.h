@@ -50,9 +50,10 @@ struct Kernel {
   ShapeBinding binding{"", {}};  ///< has the tape's other symbols
   std::vector<Output> outputs;
   std::vector<Variant> variants;
-  /// Lengths of sums. If one is more than linear::kMostSummed, the reference interpreter computes `body`, which is there
-  /// where any are.
+  /// Lengths of sums. If one is more than linear::kMostSummed, or linear::skips_outputs is not 0, the reference interpreter
+  /// computes `body`, which is there where that may be.
   std::vector<Tape::Slot> integer_sums;
+  std::optional<Tape::Slot> skips_outputs;
   std::shared_ptr<const Graph> body;
   Expr choice = 0;                ///< which one
   Tape::Slot choice_slot = 0;

@@ -31,8 +31,9 @@ constexpr std::int64_t kPrefetchedRow = 3072;
 /// Elements of a row below which rows, not their elements, lie in the lanes: of a row that is folded, and of one that is not.
 constexpr std::int64_t kShortRow = 64;
 constexpr std::int64_t kFewElements = 8;
-/// Rows that are folded side by side, and those of an item of work.
-constexpr std::int64_t kRowsAtOnce = 16, kRowsOfItem = 32;
+/// Rows that are folded side by side, of those that are left over, and those of an item of work. (3 and 2 as well, for which
+/// compilation takes a fourth longer, change little.)
+constexpr std::int64_t kRowsAtOnce = 16, kLeftRowsAtOnce = 4, kRowsOfItem = 32;
 /// Elements of the longest of such rows. The folds of a longer one are few beside its elements.
 constexpr std::int64_t kPackedRow = 32;
 /// Rows of an item of work that are staggered, and elements of a row of which the nearest cache has two, beside what comes from
@@ -452,7 +453,7 @@ class Scheduler {
       if (goes_over_columns()) schedule_.delay_when = schedule_.stream_when * are_enough(kGroupOfPanels);
       const bool one_vector = rows_in_lanes_ || transposed_axis_ || schedule_.side_by_side || schedule_.staggered;
       schedule_.lane_steps = one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
-      if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 4, 3, 2, 1};  // few rows one by one take half as long again
+      if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, kLeftRowsAtOnce, 1};
     }
     schedule_.transposed_rows = {lanes, 4, 3, 2, 1};
     schedule_.short_last_lanes = rows_in_lanes_;

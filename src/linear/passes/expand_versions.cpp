@@ -57,8 +57,9 @@ class Expansion {
     if (schedule_.few_queries && holds_product(loop))
       return up_to(loop.versions.front().step, holds_folded_product(loop) ? schedule_.folded_rows : schedule_.product_rows);
     const std::int64_t widest = loop.versions.front().step;
-    if (widest == schedule_.transposed_rows.front()) return transposed_rows();
+    // (Rows side by side may be as many as those of a square tile.)
     if (widest == schedule_.elementwise_rows.front()) return schedule_.elementwise_rows;
+    if (widest == schedule_.transposed_rows.front()) return transposed_rows();
     return schedule_.product_rows_of(lanes);
   }
 

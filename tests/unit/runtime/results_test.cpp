@@ -18,6 +18,23 @@ using burin::testing::resident_bytes;
 
 constexpr double kTolerance = 1e-5;
 
+/// What may be one element at a call has it also where other operands have none.
+TEST(OneElementAtCall, BesideNone) {
+  const Graph graph = parse_graph(R"(graph @none(%x: f32[P,D], %y: f32[N,D]) {
+    %0 = exp %x
+    %1 = mul %0, %y
+    %2 = transpose %0, perm=[1,0]
+    return %0, %1, %2
+  })");
+  const CompiledSubgraph kernel = compiled(graph);
+  for (const auto& [p, n] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 0}, {0, 0}, {1, 1}, {1, 3}, {3, 3}}) {
+    const auto inputs = random_inputs(graph, {{"P", p}, {"N", n}, {"D", 21}}, 3);
+    const std::vector<Tensor> expected = interpret(graph, inputs), actual = run(kernel, inputs);
+    for (std::size_t i = 0; i < expected.size(); ++i)
+      EXPECT_LT(relative_difference(expected[i], actual[i]), kTolerance) << "output " << i << " of " << p << " and " << n;
+  }
+}
+
 class Forms : public ::testing::TestWithParam<const char*> {
  protected:
   Graph graph_ = attention();
