@@ -85,6 +85,11 @@ def broadcast_at_call():
     return [op.relu(op.add(op.multiply(x, y), z))], [x, y, z]
 
 
+def transposed():
+    x, y = parameter('B', 'N', 'M'), parameter('B', 'M', 'N')
+    return [op.relu(op.add(op.transpose(x, op.constant([0, 2, 1])), y))], [x, y]
+
+
 def rows():
     x, y, b = parameter('M', 'N'), parameter('M', 'N'), parameter('N')
     return [op.relu(op.multiply(op.add(x, y), b))], [x, y, b]
@@ -107,6 +112,7 @@ GROUPS = {
     'mean_middle': (mean_middle, ['B S D', 'B S 1']),
     'channel_norm': (channel_norm, ['B C H W', 'C 1 1', 'C 1 1']),
     'broadcast_at_call': (broadcast_at_call, ['M N', 'M P', 'M P']),
+    'transposed': (transposed, ['B N M', 'B M N']),
     'rows': (rows, ['M N', 'M N', 'N']),
     'rows_softmax': (rows_softmax, ['M N', 'M N']),
 }
