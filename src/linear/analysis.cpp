@@ -121,6 +121,15 @@ std::set<ValueId> words_of(const LinearIR& ir) {
   return words;
 }
 
+Loop loop_over(std::string variable, Expr begin, Expr end, Block body, std::int64_t step) {
+  Loop loop;
+  loop.var = std::move(variable);
+  loop.begin = std::move(begin);
+  loop.end = std::move(end);
+  loop.versions.push_back({step, step > 1, std::move(body)});
+  return loop;
+}
+
 Expression store_of(MemoryId memory, Expr index, ValueId value) {
   Expression e;
   e.op = Op::store;

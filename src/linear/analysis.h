@@ -42,6 +42,9 @@ std::ptrdiff_t operations_in(const Block& block);
 /// Values that are words (see linear_ops.def): everything else is f32.
 std::set<ValueId> words_of(const LinearIR& ir);
 
+/// A loop with one version, `step` elements at once, the last of several fewer.
+Loop loop_over(std::string variable, Expr begin, Expr end, Block body = {}, std::int64_t step = 1);
+
 Expression store_of(MemoryId memory, Expr index, ValueId value);
 
 /// A hint that the element will be read soon.

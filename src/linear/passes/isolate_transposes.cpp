@@ -110,14 +110,7 @@ class Isolation {
     return m;
   }
 
-  static Loop copy_of(const Loop& loop) {
-    Loop copy;
-    copy.var = loop.var;
-    copy.begin = loop.begin;
-    copy.end = loop.end;
-    copy.versions.push_back({1, false, {}});
-    return copy;
-  }
+  static Loop copy_of(const Loop& loop) { return loop_over(loop.var, loop.begin, loop.end); }
 
   /// The outermost block that sees all that the access and the moved loops name, but the variables of these loops.
   std::size_t receiving_depth(const Loop& row, const Expression& e) const {

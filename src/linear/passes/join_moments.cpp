@@ -278,12 +278,7 @@ class JoinMoments {
 
   /// A loop that runs once, or not at all where the nest goes over nothing.
   Loop unless_empty(const Nest& nest, const char* variable) const {
-    Loop once;
-    once.var = fresh_variable(ir_, variable);
-    once.begin = 0;
-    once.end = min(1, elements_of(nest));
-    once.versions.push_back({1, false, {}});
-    return once;
+    return loop_over(fresh_variable(ir_, variable), 0, min(1, elements_of(nest)));
   }
 
   static Expression zero(ValueId out, const std::vector<std::string>& over) {

@@ -53,15 +53,6 @@ Loop header_of(const Loop& l) {
   return out;
 }
 
-Loop make_loop(const std::string& var, const Expr& begin, const Expr& end, std::int64_t step = 1) {
-  Loop out;
-  out.var = var;
-  out.begin = begin;
-  out.end = end;
-  out.versions.push_back({step, step > 1, {}});
-  return out;
-}
-
 /// Puts the body into the loops, outermost first.
 Loop nest(std::vector<Loop> loops, Block body) {
   loops.back().body() = std::move(body);
@@ -242,10 +233,10 @@ class Packing {
 
     const Expr block = Expr::symbol(row_block_), row = Expr::symbol(row_), column = Expr::symbol(column_);
     std::vector<Loop> loops = std::move(place.inside);
-    loops.push_back(make_loop(row_block_, 0, select(used, rows, 0), kRowBlock));
+    loops.push_back(loop_over(row_block_, 0, select(used, rows, 0), {}, kRowBlock));
     loops.back().parallel = true;
-    loops.push_back(make_loop(row_, block, min(rows, block + kRowBlock)));
-    loops.push_back(make_loop(column_, 0, columns));
+    loops.push_back(loop_over(row_, block, min(rows, block + kRowBlock)));
+    loops.push_back(loop_over(column_, 0, columns));
     loops.back().lanes = true;
     Block body;
     const ValueId value = add_load(body, e.memory, e.index.substitute({{r.row->var, row}, {r.column->var, column}}));
@@ -315,11 +306,11 @@ class Packing {
 
     const Expr blocks = Expr::symbol(row_block_), row = Expr::symbol(row_), lane = Expr::symbol(lane_);
     std::vector<Loop> loops = std::move(place.inside);
-    loops.push_back(make_loop(row_block_, 0, rows, kRowBlock));
+    loops.push_back(loop_over(row_block_, 0, rows, {}, kRowBlock));
     loops.back().parallel = true;
-    loops.push_back(make_loop(lane_, lanes_->begin, lanes_->end));
+    loops.push_back(loop_over(lane_, lanes_->begin, lanes_->end));
     loops.back().lanes = true;
-    loops.push_back(make_loop(row_, blocks, min(rows, blocks + kRowBlock)));
+    loops.push_back(loop_over(row_, blocks, min(rows, blocks + kRowBlock)));
     Block body;
     const ValueId value = add_load(body, load.memory, load.index.substitute({{row_loop.var, row}, {lanes_->var, lane}}));
     const auto [result, copied] = move_computation(block, position, body, value);

@@ -52,15 +52,6 @@ Expr at_position(const Expr& index, const std::string& lane, const Expr& positio
   return Expr::Node::map_atoms(index, [&](const Atom& atom) { return period_of(atom, lane) ? position : Expr::Node::of_atom(atom); });
 }
 
-Loop make_loop(const std::string& var, const Expr& end, Block body) {
-  Loop out;
-  out.var = var;
-  out.begin = 0;
-  out.end = end;
-  out.versions.push_back({1, false, std::move(body)});
-  return out;
-}
-
 class RepeatOperands {
  public:
   explicit RepeatOperands(LinearIR& ir) : ir_(ir) {}
@@ -137,12 +128,12 @@ class RepeatOperands {
 
   Loop phase(Copies copies) const {
     Block body = std::move(copies.loads);
-    body.emplace_back(make_loop(copy_, copies.number, std::move(copies.stores)));
-    Loop lanes = make_loop(element_, copies.period, std::move(body));
+    body.emplace_back(loop_over(copy_, 0, copies.number, std::move(copies.stores)));
+    Loop lanes = loop_over(element_, 0, copies.period, std::move(body));
     lanes.lanes = true;
     Block item;
     item.emplace_back(std::move(lanes));
-    Loop out = make_loop(repeat_, copies.used, std::move(item));
+    Loop out = loop_over(repeat_, 0, copies.used, std::move(item));
     out.parallel = true;
     return out;
   }

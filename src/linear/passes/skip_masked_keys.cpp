@@ -381,12 +381,8 @@ class MaskedKeys {
   }
 
   void repeat_for_hidden_rows(const std::string& variable, double at_most) {
-    Loop all;
-    all.var = variable;
-    all.begin = 0;
-    all.end = 2;
+    Loop all = loop_over(variable, 0, 2, std::move(lanes_->body()));
     all.condition = Loop::Condition{maximum_, at_most};
-    all.versions.push_back({1, false, std::move(lanes_->body())});
     lanes_->body().clear();
     lanes_->body().emplace_back(std::move(all));
   }

@@ -295,19 +295,10 @@ class KeySplit {
 
     // Heads, the innermost parallel loop, lie beside one another for each key.
     Loop& heads = *nest_.back();
-    Loop blocks = loop_over(block_variable_, blocks_);
+    Loop blocks = loop_over(block_variable_, 0, blocks_);
     blocks.parallel = true;
     blocks.body().emplace_back(std::move(heads));
     heads = std::move(blocks);
-  }
-
-  static Loop loop_over(const std::string& variable, Expr end) {
-    Loop loop;
-    loop.var = variable;
-    loop.begin = 0;
-    loop.end = std::move(end);
-    loop.versions.push_back({1, false, {}});
-    return loop;
   }
 
   // ---- the second phase
@@ -363,7 +354,7 @@ class KeySplit {
   }
 
   Loop combining(const Result& r, const std::map<ValueId, Parts>& parts, ValueId maximum) {
-    Loop loop = loop_over(block_variable_, blocks_);
+    Loop loop = loop_over(block_variable_, 0, blocks_);
     Block& body = loop.body();
     const auto load = [&](ValueId of) {
       Expression e = access(Op::load, parts.at(of));

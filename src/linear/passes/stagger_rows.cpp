@@ -113,7 +113,7 @@ class StaggerRows {
   Block staggered(const Block& times, const Loop& items) {
     const Expr last = min(items.end - 1, block_ + items.versions.front().step - 1);
     Block out;
-    const auto add = [&](const Expr& begin, const Expr& end, Block body) { out.emplace_back(loop(begin, end, std::move(body))); };
+    const auto add = [&](const Expr& begin, const Expr& end, Block body) { out.emplace_back(loop_over(row_, begin, end, std::move(body))); };
     add(block_, block_ + 1, copy(times[0], 0));
     if (times.size() == kFewest) {
       add(block_, last, together(times, 1));
@@ -189,15 +189,6 @@ class StaggerRows {
     Block loads(std::make_move_iterator(first), std::make_move_iterator(rest));
     block.erase(first, rest);
     return loads;
-  }
-
-  Loop loop(Expr begin, Expr end, Block body) const {
-    Loop out;
-    out.var = row_;
-    out.begin = std::move(begin);
-    out.end = std::move(end);
-    out.versions.push_back({1, false, std::move(body)});
-    return out;
   }
 
   LinearIR& ir_;
