@@ -237,13 +237,9 @@ class Lowering {
 
   Block* open_loop(Block& parent, const std::string& variable, Expr begin, Expr end, std::int64_t step, bool parallel,
                    bool lanes) {
-    Loop loop;
-    loop.var = variable;
-    loop.begin = std::move(begin);
-    loop.end = std::move(end);
+    Loop loop = loop_over(variable, std::move(begin), std::move(end), {}, step);
     loop.parallel = parallel;
     loop.lanes = lanes;
-    loop.versions.push_back({step, step > 1, {}});
     parent.emplace_back(std::move(loop));
     return &parent.back().loop->body();
   }
