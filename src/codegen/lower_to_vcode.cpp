@@ -75,6 +75,7 @@ struct Step {
   // Of loads, stores and prefetches:
   AccessMode mode{};
   bool transposed = false;           ///< the tile goes through a transpose in registers: a square one, or two to four rows
+  bool early = false;                ///< computed before that, for what is computed of several tiles alike
   VReg base = kNoReg;
   std::int64_t displacement = 0;     ///< bytes from there to the tile's first element
   Expr row_stride, lane_stride;      ///< bytes
@@ -96,6 +97,7 @@ class PhaseEmitter {
       if (info(e.op).kind == linear::OpClass::update) updated_.insert(e.out);
       if (e.op == Op::update_max_number) numbers_.insert(e.out);
       for (ValueId v : e.in) readers_[v].push_back(&e);
+      if (e.out != linear::kNone) ++writers_[e.out];
     });
   }
 
@@ -443,6 +445,7 @@ class PhaseEmitter {
       column_by_column |= steps.back().transposed;
     }
     find_pairs(block, begin, steps, tile);
+    find_early(steps, tile);
     const std::int64_t outer = column_by_column ? tile.vectors : tile.rows, inner = column_by_column ? tile.rows : tile.vectors;
     const Tile whole = tile.with_whole_vectors();
     std::vector<std::size_t> starts;
@@ -524,6 +527,10 @@ class PhaseEmitter {
     if ((row > 0 && (!s.rows || computes_packed(e))) || (vector > 0 && !s.lanes)) return;
     if (const auto pair = pairs_.find(&e); pair != pairs_.end()) {
       if (pair->second.is_done_here) (e.op == Op::load ? load_pair(pair->second, t, row, vector) : store_pair(pair->second, t, row, vector));
+      return;
+    }
+    if (s.early) {
+      if (row == 0 && s.transposed) transpose_into(e.out, early_tile(e.out, t, vector), t, vector);
       return;
     }
     if (e.op == Op::load) return emit_load(s, t, row, vector);
@@ -970,55 +977,103 @@ class PhaseEmitter {
     b_.append(i);
   }
 
-  /// The addresses of the tile's lanes in memory, each a vector along the rows' axis. Lanes that are off repeat the last
-  /// that is on: never outside of the tensor.
+  /// Goes from lane to lane of a tile in memory.
+  struct LaneCursor {
+    VReg group = kNoReg;             ///< where the lanes start whose addresses are computed from one pointer
+    VReg last = kNoReg, bytes = kNoReg;  ///< where not all lanes are on: the last that is, and the stride
+    std::int64_t lane = 0;           ///< the next one
+  };
+
+  LaneCursor first_lane(const Step& s, const Tile& t, std::int64_t vector) {
+    LaneCursor c;
+    c.group = start_of_vector(s, vector);
+    if (t.count == kNoReg) return c;
+    c.last = b_.op(VOp::sub64, {reg(t.count), immediate(1)});
+    c.bytes = prologue_.parameter(s.lane_stride);
+    return c;
+  }
+
+  /// The address of the next lane, a vector along the rows' axis. Lanes that are off repeat the last that is on: never
+  /// outside of the tensor.
+  Memory next_lane(const Step& s, LaneCursor& c) {
+    constexpr std::int64_t kLanesPerPointer = 4;
+    const std::int64_t lane = c.lane++;
+    if (c.last != kNoReg) {
+      const VReg on = b_.op(VOp::min64, {reg(c.last), immediate(lane)});
+      const VReg offset = b_.op(VOp::mul64, {reg(on), reg(c.bytes)});
+      return {c.group, offset, 1, static_cast<std::int32_t>(s.displacement)};
+    }
+    if (lane > 0 && lane % kLanesPerPointer == 0)
+      c.group = b_.op(VOp::add64, {reg(c.group), prologue_.parameter_operand(s.lane_stride * kLanesPerPointer)});
+    return row_address(c.group, s.displacement, lane % kLanesPerPointer, s.lane_stride);
+  }
+
   template <typename F>
   void for_each_lane(const Step& s, const Tile& t, std::int64_t vector, F&& f) {
-    constexpr std::int64_t kRowsPerPointer = 4;
-    const std::int64_t displacement = s.displacement;
-    const Expr& stride = s.lane_stride;
-    VReg group = start_of_vector(s, vector);
-    if (t.count != kNoReg) {
-      const VReg last = b_.op(VOp::sub64, {reg(t.count), immediate(1)});
-      const VReg bytes = prologue_.parameter(stride);
-      for (std::int64_t l = 0; l < target_.lanes(); ++l) {
-        const VReg lane = b_.op(VOp::min64, {reg(last), immediate(l)});
-        const VReg offset = b_.op(VOp::mul64, {reg(lane), reg(bytes)});
-        f(l, Memory{group, offset, 1, static_cast<std::int32_t>(displacement)});
+    LaneCursor cursor = first_lane(s, t, vector);
+    for (std::int64_t l = 0; l < target_.lanes(); ++l) f(l, next_lane(s, cursor));
+  }
+
+  bool is_square(const Tile& t) const { return t.rows == target_.lanes(); }
+
+  /// The vectors of a tile in memory, one after the other: one for each lane of a square one; otherwise four, block b of vector
+  /// g has the rows of lane 4 * b + g.
+  class TileReader {
+   public:
+    TileReader(PhaseEmitter& emitter, const Step& s, const Tile& t, std::int64_t vector) : emitter_(emitter), s_(s), t_(t), vector_(vector) {
+      if (emitter.is_square(t))
+        cursor_ = emitter.first_lane(s, t, vector);
+      else
+        mask_ = emitter.mask_of_quads(s, t);
+    }
+
+    VReg next() {
+      const bool boolean = emitter_.is_boolean(*s_.expression);
+      Instruction i;
+      if (emitter_.is_square(t_)) {
+        i = emitter_.access(boolean ? VOp::load_bool : VOp::load, emitter_.next_lane(s_, cursor_));
+      } else {
+        i = emitter_.quads(s_, t_, vector_, cursor_.lane++, boolean ? VOp::load_bool_quads : VOp::load_quads);
+        i.mask = mask_;
       }
-      return;
+      i.dst = emitter_.b_.vector();
+      emitter_.b_.append(i);
+      return i.dst;
     }
-    for (std::int64_t l = 0; l < target_.lanes(); ++l) {
-      if (l > 0 && l % kRowsPerPointer == 0)
-        group = b_.op(VOp::add64, {reg(group), prologue_.parameter_operand(stride * kRowsPerPointer)});
-      f(l, row_address(group, displacement, l % kRowsPerPointer, stride));
-    }
+
+   private:
+    PhaseEmitter& emitter_;
+    const Step& s_;
+    const Tile& t_;
+    std::int64_t vector_;
+    LaneCursor cursor_;
+    VReg mask_ = kNoReg;
+  };
+
+  std::int64_t vectors_in_memory(const Tile& t) const { return is_square(t) ? target_.lanes() : kQuad; }
+
+  std::vector<VReg> transpose(std::vector<VReg> tile, const Tile& t) {
+    return is_square(t) ? emit_transpose(b_, std::move(tile), target_) : emit_transpose_in_blocks(b_, std::move(tile));
+  }
+
+  void transpose_into(ValueId v, std::vector<VReg> tile, const Tile& t, std::int64_t vector) {
+    tile = transpose(std::move(tile), t);
+    for (std::int64_t r = 0; r < t.rows; ++r) slot(v, r, vector) = tile[static_cast<std::size_t>(r)];
   }
 
   void load_transposed(const Step& s, const Tile& t, std::int64_t vector) {
-    std::vector<VReg> tile = t.rows == target_.lanes() ? emit_transpose(b_, load_square(s, t, vector), target_)
-                                                       : emit_transpose_in_blocks(b_, load_quads(s, t, vector));
-    for (std::int64_t r = 0; r < t.rows; ++r) slot(s.expression->out, r, vector) = tile[static_cast<std::size_t>(r)];
+    TileReader reader(*this, s, t, vector);
+    std::vector<VReg> tile;
+    for (std::int64_t k = 0; k < vectors_in_memory(t); ++k) tile.push_back(reader.next());
+    transpose_into(s.expression->out, std::move(tile), t, vector);
   }
 
   void store_transposed(const Step& s, const Tile& t, std::int64_t vector) {
     std::vector<VReg> tile;
     for (std::int64_t r = 0; r < t.rows; ++r) tile.push_back(elementwise_.in_register(element(s.expression->in[0], r, vector)));
-    if (t.rows == target_.lanes()) return store_square(s, t, vector, emit_transpose(b_, std::move(tile), target_));
-    tile.resize(static_cast<std::size_t>(kQuad), tile.front());
-    store_quads(s, t, vector, emit_transpose_in_blocks(b_, std::move(tile)));
-  }
-
-  /// A vector for each lane.
-  std::vector<VReg> load_square(const Step& s, const Tile& t, std::int64_t vector) {
-    std::vector<VReg> tile;
-    for_each_lane(s, t, vector, [&](std::int64_t, const Memory& mem) {
-      Instruction i = access(is_boolean(*s.expression) ? VOp::load_bool : VOp::load, mem);
-      i.dst = b_.vector();
-      b_.append(i);
-      tile.push_back(i.dst);
-    });
-    return tile;
+    tile.resize(static_cast<std::size_t>(vectors_in_memory(t)), tile.front());
+    tile = transpose(std::move(tile), t);
+    is_square(t) ? store_square(s, t, vector, tile) : store_quads(s, t, vector, tile);
   }
 
   void store_square(const Step& s, const Tile& t, std::int64_t vector, const std::vector<VReg>& tile) {
@@ -1032,18 +1087,62 @@ class PhaseEmitter {
     b_.label(done);
   }
 
-  /// Four vectors: block b of vector g has the rows of lane 4 * b + g.
-  std::vector<VReg> load_quads(const Step& s, const Tile& t, std::int64_t vector) {
-    std::vector<VReg> tile;
-    const VReg mask = mask_of_quads(s, t);
-    for (std::int64_t g = 0; g < kQuad; ++g) {
-      Instruction i = quads(s, t, vector, g, is_boolean(*s.expression) ? VOp::load_bool_quads : VOp::load_quads);
-      i.mask = mask;
-      i.dst = b_.vector();
-      b_.append(i);
-      tile.push_back(i.dst);
+  // ---- what is computed of tiles alike, before they are transposed: x + y needs one transpose instead of two ----
+
+  /// Trees of element-wise expressions with transposed loads as leaves. Each has several leaves, and nobody else reads what is
+  /// inside of it.
+  void find_early(std::vector<Step>& steps, const Tile& t) {
+    std::map<ValueId, std::vector<Step*>> trees;  // by the value of the root
+    const auto take = [&](Step& root, std::vector<Step*> tree) {
+      tree.push_back(&root);
+      trees[root.expression->out] = std::move(tree);
+    };
+    for (Step& s : steps) {
+      const Expression& e = *s.expression;
+      if (s.transposed && e.op == Op::load && ir_.memory[e.memory].kind == linear::Memory::Kind::input && pairs_.count(&e) == 0) {
+        take(s, {});
+        continue;
+      }
+      if (info(e.op).kind != linear::OpClass::value || linear::is_integer(e.op)) continue;
+      std::vector<Step*> tree;
+      const bool is_early = std::ranges::all_of(e.in, [&](ValueId v) {
+        const auto operand = trees.find(v);
+        if (operand == trees.end()) return !spans_rows(v, t) && !spans_lanes(v, t);
+        tree.insert(tree.end(), operand->second.begin(), operand->second.end());
+        return readers_.at(v).size() == writers_.at(v);  // one in each version of a loop
+      });
+      if (!is_early || tree.empty()) continue;
+      for (const ValueId v : e.in) trees.erase(v);
+      take(s, std::move(tree));
     }
+    early_.clear();
+    for (const auto& [root, tree] : trees) {
+      if (std::ranges::count_if(tree, [](const Step* s) { return s->expression->op == Op::load; }) < 2) continue;
+      for (Step* s : tree) {
+        s->early = true;
+        early_[s->expression->out] = s;
+        s->transposed = s->expression->out == root;
+      }
+    }
+  }
+
+  std::vector<VReg> early_tile(ValueId root, const Tile& t, std::int64_t vector) {
+    std::map<ValueId, TileReader> readers;
+    std::vector<VReg> tile;
+    for (std::int64_t k = 0; k < vectors_in_memory(t); ++k) tile.push_back(early_vector(root, t, vector, readers));
     return tile;
+  }
+
+  VReg early_vector(ValueId v, const Tile& t, std::int64_t vector, std::map<ValueId, TileReader>& readers) {
+    const Step& s = *early_.at(v);
+    const Expression& e = *s.expression;
+    b_.set_origin(origin_of(e));
+    if (e.op == Op::load) return readers.try_emplace(v, *this, s, t, vector).first->second.next();
+    std::vector<Element> in;
+    for (const ValueId operand : e.in)
+      in.push_back(early_.count(operand) != 0 ? Element{early_vector(operand, t, vector, readers), std::nullopt} : element(operand, 0, 0));
+    b_.set_origin(origin_of(e));
+    return elementwise_.emit(e, in);
   }
 
   void store_quads(const Step& s, const Tile& t, std::int64_t vector, const std::vector<VReg>& tile) {
@@ -1101,12 +1200,14 @@ class PhaseEmitter {
   const std::vector<std::set<std::string>>& varies_;  ///< linear::dependences
   const std::set<ValueId>& words_;                    ///< linear::words_of
   std::map<ValueId, std::vector<const Expression*>> readers_;
+  std::map<ValueId, std::size_t> writers_;
   std::set<ValueId> updated_;
   std::set<ValueId> numbers_;  ///< running maxima that may lose a NaN
   bool streams_ = false;  ///< something is written past the caches
   std::vector<ValueRegisters> values_;  ///< by ValueId
   std::map<const Loop*, std::set<PointerKey>> required_;  ///< inside of a loop
   std::map<const Expression*, Pair> pairs_;  ///< of the segment that is being emitted
+  std::map<ValueId, const Step*> early_;     ///< the same: what each value comes from that is computed before a transpose
   std::optional<PairTables> pair_tables_;    ///< of the lane loop
   std::map<Expr, Either> either_;  ///< of the lane loop that is being emitted
   std::map<const Expression*, std::uint32_t> origins_;

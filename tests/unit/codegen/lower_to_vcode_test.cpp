@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "target/target_info.h"
 #include "tests/unit/support/error_of.h"
 
@@ -59,6 +61,40 @@ TEST(LowerToVcode, PrefetchesALineForEachLaneAcrossMemory) {
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 4 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "a few rows";
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 8 { prefetch %x[S*_q + _k] } }"), std::pair(16, 0));
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "no square tile";
+}
+
+/// Transposes of 8 x 8, of 24 shuffles each.
+std::ptrdiff_t transposes(const std::string& expressions) {
+  constexpr std::ptrdiff_t kShuffles = 24;
+  const linear::LinearIR ir = linear::parse_linear(R"(linear @k lanes=8 symbols(S) {
+    input %x: f32[S,S] strides[S,1]
+    input %y: f32[S,S] strides[S,1]
+    input %z: f32[S] strides[1]
+    output %out: f32[S,S] strides[S,1]
+    parallel _one in 0..1 { lanes _q in 0..8 step 8 { loop _k in 0..8 step 8 {
+      %a = load %x[S*_q + _k]
+      %b = load %y[S*_q + _k]
+    )" + expressions + "} } } }");
+  linear::verify_registers(ir);
+  Tape tape(ir.symbols);
+  const Program program = lower_to_vcode(ir, target_for(Isa::avx2), tape).front().program;
+  const std::ptrdiff_t shuffles = std::ranges::count_if(program.code, [](const Instruction& i) {
+    return i.op == VOp::unpack_low32 || i.op == VOp::unpack_high32 || i.op == VOp::unpack_low64 || i.op == VOp::unpack_high64 || i.op == VOp::shuffle128;
+  });
+  EXPECT_EQ(shuffles % kShuffles, 0);
+  return shuffles / kShuffles;
+}
+
+TEST(LowerToVcode, WhatIsComputedOfTilesAlikeIsTransposedOnce) {
+  EXPECT_EQ(transposes("%c = add %a, %b\n store %out[S*_k + _q], %c"), 1);
+  EXPECT_EQ(transposes("%f = fill 2\n %m = mul %b, %f\n %c = sub %a, %m\n store %out[S*_k + _q], %c"), 1);
+}
+
+TEST(LowerToVcode, WhatIsNeededTransposedIsTransposed) {
+  EXPECT_EQ(transposes("%c = add %a, %b\n %d = mul %c, %b\n store %out[S*_k + _q], %d"), 2) << "an operand has two readers";
+  EXPECT_EQ(transposes("%z = load %z[_k]\n %c = mul %a, %z\n %d = add %c, %b\n store %out[S*_k + _q], %d"), 2) << "each row has its own";
+  EXPECT_EQ(transposes("%z = load %z[_q]\n %c = mul %a, %z\n %d = add %c, %b\n store %out[S*_k + _q], %d"), 2) << "each lane has its own";
+  EXPECT_EQ(transposes("store %out[S*_k + _q], %a\n %c = relu %b\n store %out[S*_k + _q + 8], %c"), 2) << "nothing is computed of both";
 }
 
 }  // namespace
