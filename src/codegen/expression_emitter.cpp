@@ -44,6 +44,8 @@ VReg ElementwiseEmitter::in_register(const Element& e) {
   return e.constant ? b_.constant_vector(*e.constant) : e.reg;
 }
 
+VReg ElementwiseEmitter::floor(VReg x) { return b_.op(VOp::round, {reg(x)}, kFloor); }
+
 VReg ElementwiseEmitter::select(VReg mask, const Element& a, const Element& b) {
   return b_.op(VOp::blend, {reg(mask), reg(in_register(a)), reg(in_register(b))});
 }
@@ -117,7 +119,7 @@ VReg ElementwiseEmitter::unary(const linear::Expression& e, VReg x) {
       y = b_.op(VOp::min, {reg(in_register(one)), reg(y)});
       return e.op == Op::hard_swish ? b_.op(VOp::mul, {reg(y), reg(x)}) : y;
     }
-    case Op::floor: return b_.op(VOp::round, {reg(x)}, kFloor);
+    case Op::floor: return floor(x);
     case Op::ceil: return b_.op(VOp::round, {reg(x)}, kCeil);
     case Op::round: return b_.op(VOp::round, {reg(x)}, kNearest);
     case Op::sign: {
@@ -206,9 +208,11 @@ VReg ElementwiseEmitter::i64_to_f32(VReg low, VReg high) {
 VReg ElementwiseEmitter::combine(Op op, VReg a, VReg b) {
   switch (op) {
     case Op::update_sum:
-    case Op::lanes_sum: return b_.op(VOp::add, {reg(a), reg(b)});
+    case Op::lanes_sum:
+    case Op::segments_sum: return b_.op(VOp::add, {reg(a), reg(b)});
     case Op::update_prod:
-    case Op::lanes_prod: return b_.op(VOp::mul, {reg(a), reg(b)});
+    case Op::lanes_prod:
+    case Op::segments_prod: return b_.op(VOp::mul, {reg(a), reg(b)});
     case Op::update_sum_i32:
     case Op::lanes_sum_i32: return b_.op(VOp::add_i32, {reg(a), reg(b)});
     case Op::update_prod_i32:
@@ -217,11 +221,14 @@ VReg ElementwiseEmitter::combine(Op op, VReg a, VReg b) {
     case Op::lanes_max_i32: return b_.op(VOp::max_i32, {reg(a), reg(b)});
     case Op::update_min_i32:
     case Op::lanes_min_i32: return b_.op(VOp::min_i32, {reg(a), reg(b)});
-    case Op::update_max_number: return b_.op(VOp::max, {reg(a), reg(b)});
+    case Op::update_max_number:
+    case Op::segments_max_number: return b_.op(VOp::max, {reg(a), reg(b)});
     case Op::update_max:
-    case Op::lanes_max: return propagate_nan(VOp::max, a, b);
+    case Op::lanes_max:
+    case Op::segments_max: return propagate_nan(VOp::max, a, b);
     case Op::update_min:
-    case Op::lanes_min: return propagate_nan(VOp::min, a, b);
+    case Op::lanes_min:
+    case Op::segments_min: return propagate_nan(VOp::min, a, b);
     default: throw Error(fmt::format("no code for {}", linear::info(op).text));
   }
 }

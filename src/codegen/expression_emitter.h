@@ -32,6 +32,7 @@ class ElementwiseEmitter {
   VReg combine(linear::Op op, VReg a, VReg b);
 
   VReg in_register(const Element& e);
+  VReg floor(VReg x);
 
  private:
   VReg select(VReg mask, const Element& a, const Element& b);

@@ -128,6 +128,7 @@ class PhaseEmitter {
       out.rounds.push_back({units, l->round});
       out.items = 1;
     }
+    prepare_segments(phase);
     const VReg item = b_.op(VOp::mov64, {reg(prologue_.work_begin())});
     const std::uint32_t top = b_.new_label(), end = b_.new_label();
     b_.jump_if(Cond::ge, item, reg(prologue_.work_end()), end);
@@ -251,7 +252,9 @@ class PhaseEmitter {
   }
 
   /// Folds need all vectors of their operand, which the element by element order has only behind a segment.
-  static bool is_barrier(const Expression& e) { return info(e.op).kind == linear::OpClass::lanes; }
+  static bool is_barrier(const Expression& e) {
+    return info(e.op).kind == linear::OpClass::lanes || info(e.op).kind == linear::OpClass::segments;
+  }
 
   void emit_loop(const Loop& loop, const Tile& outer, const Pointers& outer_pointers) {
     Pointers pointers = outer_pointers;
@@ -539,6 +542,10 @@ class PhaseEmitter {
     if (e.op == Op::integer) return emit_integer(e, t, row, vector);
     if (e.op == Op::prefetch) return emit_prefetch(s, t, row, vector);
     if (info(e.op).kind == linear::OpClass::lanes) return emit_fold(e, t, row);
+    if (info(e.op).kind == linear::OpClass::segments) {
+      if (row == 0) emit_segments(e, t);
+      return;
+    }
     std::vector<Element> in;
     const bool update = info(e.op).kind == linear::OpClass::update;
     for (std::size_t i = update ? 1 : 0; i < e.in.size(); ++i) in.push_back(element(e.in[i], row, vector));
@@ -567,6 +574,69 @@ class PhaseEmitter {
       for (std::int64_t r = 0; r < t.rows; ++r) rows.push_back(all_vectors(e, r));
       slot(e.out, 0, 0) = elementwise_.fold_lanes_of_rows(fold_of(e), std::move(rows));
     }
+  }
+
+  // ---- folds of segments: each lane takes in those behind it, twice as many at each step, as far as its segment goes ----
+
+  struct SegmentTables {
+    VReg length;                             ///< in lanes
+    VReg first;                              ///< where each lane's segment begins
+    std::map<std::int64_t, VReg> ahead;      ///< by how many: the lanes that far ahead, or the last of the segment
+    std::map<std::int64_t, VReg> has_ahead;  ///< the same: which lanes have one
+  };
+
+  /// In front of all items of work.
+  void prepare_segments(const Loop& phase) {
+    linear::for_each_expression(phase.body(), [&](const Expression& e) {
+      if (info(e.op).kind == linear::OpClass::segments && segments_.count(e.index) == 0) segments_[e.index] = tables_of(e.index);
+    });
+  }
+
+  SegmentTables tables_of(const Expr& length) {
+    SegmentTables t;
+    t.length = prologue_.parameter(length);
+    const VReg n = b_.op(VOp::to_f32, {reg(b_.op(VOp::splat64, {reg(t.length)}))}), lane = b_.op(VOp::to_f32, {reg(b_.op(VOp::iota, {}))});
+    // (Half a lane off the multiples of the length, so that no rounding matters.)
+    const VReg places = b_.op(VOp::div, {reg(b_.op(VOp::add, {reg(lane), constant(0.5F)})), reg(n)});
+    const VReg first = b_.op(VOp::mul, {reg(elementwise_.floor(places)), reg(n)});
+    const VReg last = b_.op(VOp::sub, {reg(b_.op(VOp::add, {reg(first), reg(n)})), constant(1)});
+    t.first = b_.op(VOp::to_i32, {reg(first)});
+    for (std::int64_t ahead = 1; ahead < target_.lanes(); ahead *= 2) {
+      const VReg lane_ahead = b_.op(VOp::add, {reg(lane), constant(static_cast<float>(ahead))});
+      t.ahead[ahead] = b_.op(VOp::to_i32, {reg(b_.op(VOp::min, {reg(lane_ahead), reg(last)}))});
+      t.has_ahead[ahead] = b_.compare(Cond::le, lane_ahead, reg(last));
+    }
+    return t;
+  }
+
+  /// Step by step for all rows, since each step waits for the one in front. Those that short segments do not need are jumped over.
+  void emit_segments(const Expression& e, const Tile& t) {
+    constexpr std::int64_t kAlwaysTaken = 2;
+    const SegmentTables& tables = segments_.at(e.index);
+    const std::optional<std::int64_t> known = e.index.as_constant();
+    const std::uint32_t done = b_.new_label();
+    std::vector<VReg> rows;
+    for (std::int64_t r = 0; r < (spans_rows(e.out, t) ? t.rows : 1); ++r) rows.push_back(slot(e.in[0], r, 0));
+    for (std::int64_t ahead = 1; ahead < target_.lanes(); ahead *= 2) {
+      if (known && *known <= ahead) break;
+      if (ahead > kAlwaysTaken && !known) b_.jump_if(Cond::le, tables.length, immediate(ahead), done);
+      for (VReg& x : rows) {
+        const VReg taken_in = with_lanes_ahead(e.op, x, tables, ahead);
+        if (ahead > kAlwaysTaken)
+          b_.into(x, VOp::mov, {reg(taken_in)});
+        else
+          x = taken_in;
+      }
+    }
+    b_.label(done);
+    for (std::size_t r = 0; r < rows.size(); ++r)
+      slot(e.out, static_cast<std::int64_t>(r), 0) = b_.op(VOp::lookup16, {reg(tables.first), reg(rows[r])});
+  }
+
+  VReg with_lanes_ahead(Op op, VReg x, const SegmentTables& tables, std::int64_t ahead) {
+    const VReg both = elementwise_.combine(op, x, b_.op(VOp::lookup16, {reg(tables.ahead.at(ahead)), reg(x)}));
+    if (op != Op::segments_sum && op != Op::segments_prod) return both;  // the last element of a segment may count twice
+    return b_.op(VOp::blend, {reg(tables.has_ahead.at(ahead)), reg(both), reg(x)});
   }
 
   /// Of what may have lost a NaN already the fold may, too.
@@ -1209,6 +1279,7 @@ class PhaseEmitter {
   std::map<const Expression*, Pair> pairs_;  ///< of the segment that is being emitted
   std::map<ValueId, const Step*> early_;     ///< the same: what each value comes from that is computed before a transpose
   std::optional<PairTables> pair_tables_;    ///< of the lane loop
+  std::map<Expr, SegmentTables> segments_;  ///< by length
   std::map<Expr, Either> either_;  ///< of the lane loop that is being emitted
   std::map<const Expression*, std::uint32_t> origins_;
 };

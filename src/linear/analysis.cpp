@@ -130,6 +130,18 @@ Loop loop_over(std::string variable, Expr begin, Expr end, Block body, std::int6
   return loop;
 }
 
+void rename_values(LinearIR& ir, Block& block) {
+  std::map<ValueId, ValueId> values;
+  for_each_expression(block, [&](Expression& e) {
+    for (ValueId& v : e.in)
+      if (const auto made = values.find(v); made != values.end()) v = made->second;
+    if (e.out == kNone) return;
+    const auto [made, fresh] = values.try_emplace(e.out, e.out);
+    if (fresh) made->second = ir.new_value(ir.values[e.out]);
+    e.out = made->second;
+  });
+}
+
 Expression store_of(MemoryId memory, Expr index, ValueId value) {
   Expression e;
   e.op = Op::store;

@@ -45,6 +45,9 @@ std::set<ValueId> words_of(const LinearIR& ir);
 /// A loop with one version, `step` elements at once, the last of several fewer.
 Loop loop_over(std::string variable, Expr begin, Expr end, Block body = {}, std::int64_t step = 1);
 
+/// Gives what the block computes values of its own.
+void rename_values(LinearIR& ir, Block& block);
+
 Expression store_of(MemoryId memory, Expr index, ValueId value);
 
 /// A hint that the element will be read soon.

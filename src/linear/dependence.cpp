@@ -101,6 +101,7 @@ void Dependence::visit(const Expression& e) {
       add(out, rest);
       return;
     }
+    case OpClass::segments:
     case OpClass::value: break;
   }
   if (is_integer(e.op)) add(out, indices_.at(&e));

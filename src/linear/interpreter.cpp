@@ -155,10 +155,15 @@ Function function_of(Op op) {
     case Op::lanes_max_i32: return F(std::max(a, b));
     case Op::update_min_i32:
     case Op::lanes_min_i32: return F(std::min(a, b));
-    case Op::lanes_sum: return F(a + b);
-    case Op::lanes_max: return F(maximum(a, b));
-    case Op::lanes_min: return F(minimum(a, b));
-    case Op::lanes_prod: return F(a * b);
+    case Op::lanes_sum:
+    case Op::segments_sum: return F(a + b);
+    case Op::lanes_max:
+    case Op::segments_max: return F(maximum(a, b));
+    case Op::segments_max_number: return F(std::fmax(a, b));
+    case Op::lanes_min:
+    case Op::segments_min: return F(minimum(a, b));
+    case Op::lanes_prod:
+    case Op::segments_prod: return F(a * b);
   }
   throw Error(fmt::format("the interpreter of Linear IR does not know operation {}", static_cast<int>(op)));
 }
@@ -906,6 +911,7 @@ class Interpreter {
       default: break;
     }
     if (info(e.op).kind == OpClass::lanes) return fold(step, space);
+    if (info(e.op).kind == OpClass::segments) return fold_segments(step, space);
     each(step, space, [&](const Offsets& o) {
       std::array<double, kMostOperands> in{};
       for (std::size_t i = 0; i < e.in.size(); ++i) in[i] = read(e.in[i], o[kFirst + i]);
@@ -923,6 +929,23 @@ class Interpreter {
       const bool is_first = out.written[static_cast<std::size_t>(o[kOut])] == 0;
       write(e.out, o[kOut], is_first ? x : step.function(read(e.out, o[kOut]), x, 0, 0, 0));
     });
+  }
+
+  /// In the cells of the segments' first lanes, then in all.
+  void fold_segments(Step& step, Space& space) {
+    const Expression& e = *step.expression;
+    const std::int64_t lanes = step.index(scope_);
+    const auto lane = static_cast<std::size_t>(
+        std::ranges::find_if(step.variables, [&](Variable v) { return dependence_.is_lanes(v); }) - step.variables.begin());
+    const auto first_of = [&](const Offsets& o) { return o[kOut] - space.at[lane] % lanes * step.strides[lane][kOut]; };
+    Space again = space;
+    each(step, space, [&](const Offsets& o) {
+      const double x = read(e.in[0], o[kFirst]);
+      const bool is_first = space.at[lane] % lanes == 0;
+      write(e.out, first_of(o), is_first ? x : step.function(read(e.out, first_of(o)), x, 0, 0, 0));
+    });
+    space = std::move(again);
+    each(step, space, [&](const Offsets& o) { write(e.out, o[kOut], read(e.out, first_of(o))); });
   }
 
   const LinearIR& ir_;

@@ -21,7 +21,7 @@ enum class Op : std::uint8_t {
 #include "linear/linear_ops.def"
 };
 
-enum class OpClass : std::uint8_t { value, memory, update, lanes };
+enum class OpClass : std::uint8_t { value, memory, update, lanes, segments };
 
 struct OpInfo {
   Op op;
@@ -74,7 +74,7 @@ struct Expression {
   double imm = 0;                  ///< of fill; of elementwise ops with a parameter (alpha)
   MemoryId memory = kNone;         ///< of load, store, prefetch
   Expr index;                      ///< of load, store, prefetch: the element, an Expr over symbols and loop variables.
-                                   ///< of integer, integer_i32: the value
+                                   ///< of integer, integer_i32: the value; of segments_*: lanes of a segment
   bool past_caches = false;        ///< of store: its whole vectors need not be found in a cache later
   bool second_level = false;       ///< of prefetch: into the second-level cache, not the nearest
   bool once = false;               ///< of prefetch: not for each row of a tile, but for the first

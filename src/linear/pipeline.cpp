@@ -13,6 +13,8 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return fold_by_rows(ir, schedule); }, false});
   p.add({"hoist_invariants", "what does not change in a loop moves in front of it", hoist_invariants, false});
   p.add({"share_loads", "one load of an element serves all that follow", share_loads, false});
+  p.add({"pack_rows", "several short rows lie in one vector, where the schedule says so",
+         [schedule](LinearIR& ir) { return pack_rows(ir, schedule); }, false});
   p.add({"repeat_operands", "what repeats along the lanes is copied several times, side by side, by a phase in front", repeat_operands, true});
   p.add({"pack_operands", "what many items read is copied first, in the order in which they read it",
          [schedule](LinearIR& ir) { return pack_operands(ir, schedule); }, false});

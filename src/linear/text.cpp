@@ -162,6 +162,7 @@ class Printer {
       text += separator + value(in);
       separator = ", ";
     }
+    if (op.kind == OpClass::segments) text += " of " + e.index.to_string();
     if (has_parameter(e.op) || (e.op != Op::fill && e.imm != 0)) text += ", alpha=" + number(e.imm);
     if (e.past_caches) text += " past caches";
     if (e.second_level) text += " second level";
@@ -801,14 +802,12 @@ class Parser {
         e.imm = real();
         break;
       case Op::integer:
-      case Op::integer_i32: {
-        next();
-        const std::size_t from = at_;
-        at_ = std::min(end_of_line(), text_.find('}', at_));
-        e.index = expression_of(from, at_);
-        break;
-      }
+      case Op::integer_i32: e.index = rest_of_line(); break;
       default: operands(e); break;
+    }
+    if (info(e.op).kind == OpClass::segments) {
+      keyword("of");
+      e.index = rest_of_line();
     }
     if (e.op == Op::fill && accept_word("over")) {
       expect('(');
@@ -818,6 +817,13 @@ class Parser {
       expect(')');
     }
     return e;
+  }
+
+  Expr rest_of_line() {
+    next();
+    const std::size_t from = at_;
+    at_ = std::min(end_of_line(), text_.find('}', at_));
+    return expression_of(from, at_);
   }
 
   /// %a, %b, ..., perhaps alpha=number last.

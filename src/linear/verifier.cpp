@@ -470,6 +470,7 @@ class Verifier {
     switch (info(e.op).kind) {
       case OpClass::update: update(e); break;
       case OpClass::lanes: fold(e); break;
+      case OpClass::segments: segments(e); break;
       case OpClass::memory:
         if (e.op == Op::store) store(e);
         break;
@@ -629,6 +630,15 @@ class Verifier {
     const auto& from = dependence_->of(e.in[0]);
     const auto& to = dependence_->of(e.out);
     if (std::ranges::includes(to, from)) fail("{} does not vary over a lane loop", value(e.in[0]));
+  }
+
+  /// Nothing may lie in another vector than where its segment begins.
+  void segments(const Expression& e) const {
+    const auto lanes = std::ranges::find_if(path_, [](const Enclosing& p) { return p.loop->lanes; });
+    if (lanes == path_.end() || !dependence_->varies(e.in[0], dependence_->variable(lanes->loop->var)))
+      fail("{} does not vary over an enclosing lane loop", value(e.in[0]));
+    if (!ir_.facts.proves_at_least(ir_.lanes - extent_bound(*lanes->loop), 0))
+      fail("segments of loop {}, which may have more lanes than one vector", lanes->loop->var);
   }
 
   const LinearIR& ir_;

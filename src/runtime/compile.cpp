@@ -94,6 +94,7 @@ class Compiler {
     if (!(schedule.stream_when == Expr(0))) usual = add_streaming(axes, schedule.stream_when, overrides, usual, "stream");
     if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides, usual);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
+    if (!(schedule.packed_when == Expr(0))) add_packed(axes, schedule.packed_when, overrides);
     if (!(schedule.staggered_when == Expr(0))) add_staggered(axes, schedule.staggered_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
@@ -172,6 +173,12 @@ class Compiler {
   void add_rows(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     overrides.rows_in_lanes = true;
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows");
+  }
+
+  /// Several rows in a vector, where the group's can be, for those shapes that the schedule names.
+  void add_packed(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+    overrides.rows_packed = true;
+    add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "packed", "pack_rows");
   }
 
   /// Staggered rows, where the group's can be, for those shapes that the schedule names.

@@ -62,6 +62,21 @@ class Merging {
     return out;
   }
 
+  /// Of what is read and written.
+  std::optional<Expr> when_rows_are_dense(AxisId rows) const {
+    Expr dense = 1;
+    const auto follow = [&](ValueId v) {
+      const auto here = when_dense(v, rows, lanes_);
+      if (here) dense *= *here;
+      return here && !(*here == Expr(0));
+    };
+    for (ValueId v = 0; v < body_.value_count(); ++v)
+      if (strides_of_read(v) && !follow(v)) return std::nullopt;
+    for (const auto& [value, strides] : stored_)
+      if (!follow(value)) return std::nullopt;
+    return dense;
+  }
+
  private:
   const Expr& extent(AxisId a) const { return axes_.axes[a].extent; }
 
@@ -177,6 +192,10 @@ class Merging {
 
 MergedAxes merge_axes(const Graph& body, const AxisMap& axes, AxisId lanes, bool repeats) {
   return Merging(body, axes, lanes, repeats).run();
+}
+
+std::optional<Expr> when_rows_are_dense(const Graph& body, const AxisMap& axes, AxisId rows, AxisId elements) {
+  return Merging(body, axes, elements, false).when_rows_are_dense(rows);
 }
 
 MergedAxes separate_axes(const AxisMap& axes) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "graph/axes.h"
@@ -41,6 +42,10 @@ struct MergedAxes {
 MergedAxes merge_axes(const Graph& body, const AxisMap& axes, AxisId lanes, bool repeats);
 
 MergedAxes separate_axes(const AxisMap& axes);
+
+/// When all that is read and written has rows of whole `elements`, one behind the other, or neither axis; nothing if something
+/// else is.
+std::optional<Expr> when_rows_are_dense(const Graph& body, const AxisMap& axes, AxisId rows, AxisId elements);
 
 /// Symbols for the strides of an input, save for the innermost, which is 1.
 std::vector<Expr> input_strides(std::size_t input, const Shape& shape);

@@ -34,8 +34,10 @@ constexpr std::int64_t kFewElements = 8;
 /// Rows that are folded side by side, of those that are left over, and those of an item of work. (3 and 2 as well, for which
 /// compilation takes a fourth longer, change little.)
 constexpr std::int64_t kRowsAtOnce = 16, kLeftRowsAtOnce = 4, kRowsOfItem = 32;
+/// Vectors of packed rows that are computed at once: each waits for what is folded of it.
+constexpr std::int64_t kPackedVectors = 8;
 /// Elements of the longest of such rows. The folds of a longer one are few beside its elements.
-constexpr std::int64_t kPackedRow = 32;
+constexpr std::int64_t kSideBySideRow = 32;
 /// Rows of an item of work that are staggered, and elements of a row of which the nearest cache has two, beside what comes from
 /// far away.
 constexpr std::int64_t kStaggeredRows = 8, kStaggeredRow = 1024;
@@ -247,12 +249,13 @@ class Scheduler {
     const auto rows = row_axis_for_lanes();
     if (!rows || (anchors_.empty() && merges_rows())) return;
     const Expr elements = axes_.axes[schedule_.lane_axis].extent;
-    const Expr can_be_packed = less_equal(elements, kPackedRow);
+    const Expr can_be_packed = less_equal(elements, kSideBySideRow);
     const Expr is_filled = fills_lanes(elements) * (elements.as_constant() ? Expr(1) : 1 - can_be_packed);
     const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - is_filled);
-    rows_in_lanes_ = options_.rows_in_lanes || is_short == Expr(1);
+    rows_in_lanes_ = options_.rows_in_lanes || (is_short == Expr(1) && !options_.rows_packed);
     const Expr side_by_side = elements.as_constant() ? can_be_packed * is_filled : Expr(0);
-    const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kPackedRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
+    if (!options_.rows_packed && !(side_by_side == Expr(1))) schedule_.packed_when = packs_rows(*rows);
+    const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kSideBySideRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
     if (rows_in_lanes_) {
       short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
       schedule_.lane_axis = *rows;
@@ -268,6 +271,16 @@ class Scheduler {
     }
     schedule_.rows_when = is_short;
     schedule_.staggered_when = staggered;
+    schedule_.packed_rows = options_.rows_packed;
+  }
+
+  /// Where rows are so short that several fill a vector, and dense. (One alone is no faster than in a tile that is transposed.)
+  Expr packs_rows(AxisId rows) const {
+    const Expr elements = axes_.axes[schedule_.lane_axis].extent;
+    const std::optional<Expr> dense = when_rows_are_dense(body_, axes_, rows, schedule_.lane_axis);
+    if (!dense || anchors_.empty() || !folds(schedule_.lane_axis)) return 0;
+    const Expr filled = floor_div(target_.lanes(), max(1, elements)) * elements;
+    return *dense * less_equal(2 * elements, target_.lanes()) * less_equal(kElementCost * target_.lanes(), kTransposedCost * filled);
   }
 
   /// Rows that are one where they are dense.
@@ -452,11 +465,12 @@ class Scheduler {
       schedule_.whole_vectors = schedule_.stream && stores_lanes();
       if (goes_over_columns()) schedule_.delay_when = schedule_.stream_when * are_enough(kGroupOfPanels);
       const bool one_vector = rows_in_lanes_ || transposed_axis_ || schedule_.side_by_side || schedule_.staggered;
-      schedule_.lane_steps = one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
+      schedule_.lane_steps = schedule_.packed_rows ? std::vector{lanes} : one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
       if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, kLeftRowsAtOnce, 1};
+      if (schedule_.packed_rows) schedule_.elementwise_rows = {kPackedVectors};
     }
     schedule_.transposed_rows = {lanes, 4, 3, 2, 1};
-    schedule_.short_last_lanes = rows_in_lanes_;
+    schedule_.transposed_rows_of_last = rows_in_lanes_ ? std::vector<std::int64_t>{4, 1} : schedule_.transposed_rows;
     if (schedule_.lanes_outside)
       schedule_.lane_block = products_.empty() && anchors_.empty() ? elementwise_block() : schedule_.lane_steps.front();
     if (options_.stream && only_folds_columns()) {
@@ -655,6 +669,8 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (!(even_when == Expr(0))) out.emplace_back("even_when", even_when.to_string());
   if (!(delay_when == Expr(0))) out.emplace_back("delay_when", delay_when.to_string());
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
+  if (!(packed_when == Expr(0))) out.emplace_back("packed_when", packed_when.to_string());
+  if (packed_rows) out.emplace_back("packed_rows", "yes");
   if (!(staggered_when == Expr(0))) out.emplace_back("rows_staggered_when", staggered_when.to_string());
   if (side_by_side) out.emplace_back("side_by_side", "yes");
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());

@@ -31,6 +31,7 @@ struct ScheduleOptions {
   bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
   bool delay_stores = false;                 ///< with `stream`, where it goes over columns: see Schedule
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
+  bool rows_packed = false;                  ///< the same: several rows lie in one vector
   bool rows_staggered = false;               ///< the same: times over one row go on with those over its neighbours
 };
 
@@ -60,7 +61,7 @@ struct Schedule {
   bool taller_tails = false;                   ///< a product's tile has more rows where it has fewer vectors of lanes
   std::vector<std::int64_t> elementwise_rows;  ///< of row loops without one
   std::vector<std::int64_t> transposed_rows;   ///< of row loops that transpose tiles between memory and lanes
-  bool short_last_lanes = false;               ///< beside masked lanes without the tallest of these: they are few, and code is long
+  std::vector<std::int64_t> transposed_rows_of_last;  ///< the same beside masked lanes: these are few, and code is long
   std::int64_t prefetched_row = 0;  ///< elements of the longest row of which the next one is prefetched; 0: none
   std::int64_t prefetched_panel = 0;  ///< elements of the largest panel of a weight while which is used the next one is brought
   std::int64_t rows_ahead = 0;      ///< by which loops down columns ask early for what no cache has
@@ -81,9 +82,11 @@ struct Schedule {
   bool whole_vectors = false;       ///< of `stream`: for all shapes that it is for the lane axis is a multiple of the lanes
   Expr delay_when = 0;              ///< for which shapes stores of a panel had better go along with the next one, too
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
+  Expr packed_when = 0;             ///< for which shapes several rows had better lie in one vector
   Expr staggered_when = 0;          ///< for which shapes times over one row had better go on with those over its neighbours
   bool side_by_side = false;        ///< `row_axis` is around the lanes, once for each time over rows, and its elements are tiled
-  bool staggered = false;           ///< the same, but a row at a time, and with its neighbours
+  bool packed_rows = false;         ///< several rows lie in one vector, where the group's can
+  bool staggered = false;           ///< as side_by_side, but a row at a time, and with its neighbours
   std::int64_t key_block = 0;       ///< keys of one step of the online softmax
   std::int64_t pack_reads = 0;      ///< rows that so many items of work read are put side by side first; 0: never
   bool brgemm_executor = false;     ///< products are computed by an executor, on matrices in memory

@@ -13,7 +13,7 @@
 //
 // Where the extent is a constant, or a known multiple of a step, only the versions that can run are made; what is left of a
 // constant is one tile. In narrower versions of the lane loop a tile of a product may have more rows, so that its sums
-// still are many. Beside masked lanes a tile that is transposed may be lower.
+// still are many. Beside masked lanes tiles that are transposed may be others.
 
 #include <algorithm>
 
@@ -59,14 +59,8 @@ class Expansion {
     const std::int64_t widest = loop.versions.front().step;
     // (Rows side by side may be as many as those of a square tile.)
     if (widest == schedule_.elementwise_rows.front()) return schedule_.elementwise_rows;
-    if (widest == schedule_.transposed_rows.front()) return transposed_rows();
+    if (widest == schedule_.transposed_rows.front()) return masked_lanes_ ? schedule_.transposed_rows_of_last : schedule_.transposed_rows;
     return schedule_.product_rows_of(lanes);
-  }
-
-  std::vector<std::int64_t> transposed_rows() const {
-    std::vector<std::int64_t> rows = schedule_.transposed_rows;
-    if (masked_lanes_ && schedule_.short_last_lanes) rows.erase(rows.begin());
-    return rows;
   }
 
   /// Those of the schedule, no wider than the loop has; a product's may be wider where it has fewer rows.

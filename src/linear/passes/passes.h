@@ -15,6 +15,7 @@ bool fold_by_rows(LinearIR& ir, const Schedule& schedule);
 bool hoist_invariants(LinearIR& ir);
 bool share_loads(LinearIR& ir);
 bool pack_constants(LinearIR& ir);
+bool pack_rows(LinearIR& ir, const Schedule& schedule);
 bool repeat_operands(LinearIR& ir);
 bool pack_operands(LinearIR& ir, const Schedule& schedule);
 bool isolate_transposes(LinearIR& ir);

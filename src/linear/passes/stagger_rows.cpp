@@ -151,17 +151,8 @@ class StaggerRows {
   /// A time over the row so many rows further on, with values of its own. What was kept of a whole row is loaded once.
   Block copy(const Item& time, std::int64_t rows) {
     Block out = clone(time.loop->body());
-    std::map<ValueId, ValueId> values;
-    for_each_expression(out, [&](Expression& e) {
-      for (ValueId& v : e.in)
-        if (const auto made = values.find(v); made != values.end()) v = made->second;
-      if (e.out != kNone) {
-        const auto [made, fresh] = values.try_emplace(e.out, e.out);
-        if (fresh) made->second = ir_.new_value(ir_.values[e.out]);
-        e.out = made->second;
-      }
-      e.index = e.index.substitute({{row_, Expr::symbol(row_) + rows}});
-    });
+    rename_values(ir_, out);
+    for_each_expression(out, [&](Expression& e) { e.index = e.index.substitute({{row_, Expr::symbol(row_) + rows}}); });
     load_once(out);
     return out;
   }

@@ -49,7 +49,7 @@ class Tiling {
       if (!item.is_loop() || item.loop->brgemm) continue;
       Loop& loop = *item.loop;
       if (loop.lanes) set_step(loop, lane_step(loop, block));
-      const bool row = !loop.lanes && !loop.parallel && !loop.condition && !tiled && loop.versions.front().step == 1;
+      const bool row = !loop.lanes && !loop.parallel && !loop.condition && !is_block_loop(loop) && !tiled && loop.versions.front().step == 1;
       if (row) set_step(loop, row_step(loop, lane));
       visit(loop.body(), loop.lanes ? loop.var : lane, tiled || (row && loop.versions.front().step > 1));
     }
@@ -70,7 +70,7 @@ class Tiling {
 
   std::int64_t row_step(const Loop& loop, const std::string& lane) const {
     if (lane.empty() && schedule_.few_queries && holds_product(loop)) return row_step_around_lanes(loop);
-    if (lane.empty() && schedule_.side_by_side && !has_several_loops(loop)) return schedule_.elementwise_rows.front();
+    if (lane.empty() && (schedule_.side_by_side || schedule_.packed_rows) && !has_several_loops(loop)) return schedule_.elementwise_rows.front();
     if (lane.empty()) return 1;  // a lane loop inside computes a row at a time
     if (transposes(loop, lane)) return schedule_.transposed_rows.front();
     if (holds_product(loop)) return is_innermost(loop) || has_several_loops(loop) ? 1 : schedule_.product_rows.front();

@@ -60,7 +60,7 @@ Schedule schedule_of(const FileCase& c) {
   s.product_rows = numbers(option(c, "product_rows", "4,2,1"));
   s.elementwise_rows = numbers(option(c, "elementwise_rows", "2,1"));
   s.transposed_rows = numbers(option(c, "transposed_rows", "8,1"));
-  s.short_last_lanes = c.options.contains("short_last_lanes");
+  s.transposed_rows_of_last = numbers(option(c, "transposed_rows_of_last", option(c, "transposed_rows", "8,1")));
   s.stream = c.options.contains("stream");
   s.masked_tiles = c.options.contains("masked_tiles");
   s.taller_tails = c.options.contains("taller_tails");
@@ -81,6 +81,7 @@ Schedule schedule_of(const FileCase& c) {
   s.moments_at_once = c.options.contains("moments_at_once");
   s.few_queries = c.options.contains("few_queries");
   s.side_by_side = c.options.contains("side_by_side");
+  s.packed_rows = c.options.contains("packed_rows");
   s.staggered = c.options.contains("staggered");
   s.folded_rows = numbers(option(c, "folded_rows", "4,1"));
   s.product_lanes = std::stoll(option(c, "product_lanes", "8"));
