@@ -34,13 +34,14 @@ constexpr std::int64_t kFewElements = 8;
 /// Rows that are folded side by side, of those that are left over, and those of an item of work. (3 and 2 as well, for which
 /// compilation takes a fourth longer, change little.)
 constexpr std::int64_t kRowsAtOnce = 16, kLeftRowsAtOnce = 4, kRowsOfItem = 32;
-/// Vectors of packed rows that are computed at once: each waits for what is folded of it.
-constexpr std::int64_t kPackedVectors = 8;
 /// Elements of the longest of such rows. The folds of a longer one are few beside its elements.
 constexpr std::int64_t kSideBySideRow = 32;
-/// Rows of an item of work that are staggered, and elements of a row of which the nearest cache has two, beside what comes from
-/// far away.
-constexpr std::int64_t kStaggeredRows = 8, kStaggeredRow = 1024;
+/// Vectors of packed rows that are computed at once: each waits for what is folded of it.
+constexpr std::int64_t kPackedVectors = 8;
+/// Rows of an item of work that are staggered, the first and last of which lack neighbours (items of 8 rows of 1000 elements take
+/// a tenth longer from memory, those of 32 a tenth less, but are few for many threads); elements of the longest of such rows: the
+/// nearest cache has two, beside what comes from far away.
+constexpr std::int64_t kStaggeredRows = 16, kStaggeredRow = 1024;
 /// Rows of an item of work, and elements of such, where a tensor lies across the lanes in memory: a tile of rows, and as many
 /// rows of the other side as one can read before nearer caches forget them. (64 x 128 take 10 % longer from memory, 16 x 1024,
 /// too.)
