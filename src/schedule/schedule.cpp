@@ -238,7 +238,6 @@ class Scheduler {
   void choose_transposed_rows() {
     schedule_.row_axis = transposed_axis_;
     schedule_.row_block = schedule_.row_group = kTransposedRows;
-    schedule_.even_blocks = true;
   }
 
   /// Short rows leave most lanes empty, and each of them waits for what it folds. Where nothing is folded only very short
@@ -443,7 +442,8 @@ class Scheduler {
       schedule_.product_rows = {1};
       schedule_.elementwise_rows = {1};
       schedule_.prefetched_row = kPrefetchedRow;
-      schedule_.fetch_next_block = options_.stream && transposed_axis_;
+      // (A short block would ask for a part of the next one only.)
+      schedule_.fetch_next_block = schedule_.even_blocks = options_.stream && transposed_axis_;
       if (!schedule_.fetch_next_block) {
         schedule_.rows_ahead = kRowsAhead;
         schedule_.elements_ahead = kElementsAhead;
