@@ -972,10 +972,18 @@ class PhaseEmitter {
     b_.append(i);
   }
 
-  /// For whole tiles; lane by lane it would cost more than it saves.
+  /// Into the nearest cache for whole tiles; lane by lane it would cost more than it saves. A tile may begin in the middle of
+  /// lines, which the one in front has asked for: the last of its rows counts.
   void prefetch_across(const Step& s, const Tile& t, std::int64_t row, std::int64_t vector) {
-    if (row > 0 || !s.transposed || t.rows < target_.lanes()) return;
-    for_each_lane(s, t, vector, [&](std::int64_t, const Memory& mem) { b_.append(access(VOp::prefetch, mem)); });
+    const bool second_level = s.expression->second_level;
+    if (row > 0 || !s.transposed || (t.rows < target_.lanes() && !second_level)) return;
+    const std::int64_t last_row = (t.rows - 1) * element_bytes(s.expression->memory);
+    for_each_lane(s, t, vector, [&](std::int64_t, Memory mem) {
+      mem.displacement += static_cast<std::int32_t>(last_row);
+      Instruction i = access(VOp::prefetch, mem);
+      i.imm = second_level ? 1 : 0;
+      b_.append(i);
+    });
   }
 
   /// The access of one element of the tile, as what its lanes make of it.

@@ -204,6 +204,7 @@ class Lowering {
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = schedule_.trips[schedule_.lane_axis];
     if (schedule_.lane_block == 0) return open_loop(*ensure_parallel(block), lane, 0, extent, 1, false, true);
+    if (schedule_.even_blocks) return open_even_blocks(block, lane, extent);
     block = open_lane_blocks(block, lane, extent);
     if (has_groups)
       block = open_blocks_of_group(block, row_groups(), row_blocks(), schedule_.trips[*schedule_.row_axis],
@@ -221,6 +222,16 @@ class Lowering {
     block = open_loop(*block, groups, 0, extent, schedule_.lane_group, true, false);
     for (AxisId a : schedule_.parallel_inside) block = open_loop(*block, var(a), 0, schedule_.trips[a], 1, true, false);
     return open_blocks_of_group(block, groups, blocks, extent, schedule_.lane_group, schedule_.lane_block);
+  }
+
+  /// Blocks of whole vectors, no more than there would be otherwise, of which the last is little shorter.
+  Block* open_even_blocks(Block* block, const std::string& lane, const Expr& extent) {
+    const std::string blocks = lane + ".b";
+    const Expr count = ir_.define("lane.blocks", ceil_div(extent, schedule_.lane_block));
+    const Expr elements = ir_.define("block.vectors", ceil_div(extent, max(1, count) * ir_.lanes)) * ir_.lanes;
+    const Expr start = Expr::symbol(blocks) * elements;
+    block = open_loop(*block, blocks, 0, count, 1, true, false);
+    return open_loop(*block, lane, start, block_end(start, elements, extent, count * elements == extent), 1, false, true);
   }
 
   /// All groups have as many blocks as the first one; in the last group those that begin behind the end are empty.
@@ -245,7 +256,7 @@ class Lowering {
   }
 
   /// Where all blocks are whole, no code for a part of one is needed.
-  static Expr block_end(const Expr& start, std::int64_t block, const Expr& extent, bool whole) {
+  static Expr block_end(const Expr& start, const Expr& block, const Expr& extent, bool whole) {
     return whole ? start + block : min(start + block, extent);
   }
 
@@ -875,9 +886,11 @@ class Lowering {
         for (const Expr& e : p.shape) add(e);
         for (const Expr& e : p.strides) add(e);
       }
+    for (const auto& [name, e] : ir_.definitions) add(e);
     for_each_loop(static_cast<const Block&>(ir_.phases), [&](const Loop& l) { add(l.begin), add(l.end); });
     for_each_expression(static_cast<const Block&>(ir_.phases), [&](const Expression& e) { add(e.index); });
     for (const Facts::Check& c : ir_.facts.checks()) add(c.left), add(c.right);
+    for (const auto& [name, e] : ir_.definitions) names.erase(name);
     ir_.symbols.assign(names.begin(), names.end());
   }
 

@@ -46,13 +46,16 @@ PassPipeline<LinearIR> linear_pipeline(const Schedule& schedule) {
          [schedule](LinearIR& ir) { return prefetch_rows(ir, schedule); }, false});
   p.add({"prefetch_next", "later times over rows or a panel ask for the next ones, where no cache has them",
          [schedule](LinearIR& ir) { return prefetch_next(ir, schedule); }, false});
+  p.add({"prefetch_next_block", "blocks of rows across the lanes ask for the next ones, where no cache has them",
+         [schedule](LinearIR& ir) { return prefetch_next_block(ir, schedule); }, false});
   p.add({"prefetch_ahead", "what is in no cache is asked for before it is needed, where the schedule says so",
          [schedule](LinearIR& ir) { return prefetch_ahead(ir, schedule); }, false});
   p.add({"delay_stores", "stores of a panel of columns go along with what is computed of the next, where the schedule says so",
          [schedule](LinearIR& ir) { return delay_stores(ir, schedule); }, false});
   p.add({"expand_versions", "narrower bodies for tails",
          [schedule](LinearIR& ir) { return expand_versions(ir, schedule); }, true});
-  p.add({"prefetch_across", "what lies across memory is brought before it is read", prefetch_across, false});
+  p.add({"prefetch_across", "what lies across memory is brought before it is read",
+         [schedule](LinearIR& ir) { return prefetch_across(ir, schedule); }, false});
   p.add({"prefetch_keys", "keys and values are asked for some keys ahead, where queries are few",
          [schedule](LinearIR& ir) { return prefetch_keys(ir, schedule); }, false});
   p.add({"prefetch_panels", "the next panel of a constant matrix is brought while this one is used",

@@ -22,7 +22,7 @@
 //         %m = load %mask[S*_q + _k]                      prefetch %mask[S*_q + _k + 64]
 //                                                         %m = load %mask[S*_q + _k]
 //
-// Elements that do not exist do not matter: it is a hint.
+// Elements that do not exist do not matter: it is a hint. (What prefetch_next_block asks for is asked for.)
 
 #include <iterator>
 #include <set>
@@ -122,6 +122,6 @@ class PrefetchAcross {
 
 }  // namespace
 
-bool prefetch_across(LinearIR& ir) { return PrefetchAcross(ir).run(); }
+bool prefetch_across(LinearIR& ir, const Schedule& schedule) { return !schedule.fetch_next_block && PrefetchAcross(ir).run(); }
 
 }  // namespace burin::linear

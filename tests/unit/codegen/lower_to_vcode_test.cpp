@@ -33,8 +33,8 @@ TEST(LowerToVcode, PartialRows) {
                  "loop _i: a partial version of 4 elements");
 }
 
-/// Prefetches into the nearest cache and into the second level.
-std::pair<int, int> prefetches(const std::string& body) {
+/// Beside a body.
+std::vector<Instruction> instructions_of(const std::string& body) {
   const linear::LinearIR ir = linear::parse_linear(R"(linear @k lanes=8 symbols(S) {
     input %x: f32[S,S] strides[S,1]
     output %y: f32[1] strides[1]
@@ -43,8 +43,13 @@ std::pair<int, int> prefetches(const std::string& body) {
     )" + body + "} }");
   linear::verify_registers(ir);
   Tape tape(ir.symbols);
+  return lower_to_vcode(ir, target_for(Isa::avx2), tape).front().program.code;
+}
+
+/// Prefetches into the nearest cache and into the second level.
+std::pair<int, int> prefetches(const std::string& body) {
   std::pair<int, int> count;
-  for (const Instruction& i : lower_to_vcode(ir, target_for(Isa::avx2), tape).front().program.code)
+  for (const Instruction& i : instructions_of(body))
     if (i.op == VOp::prefetch) ++(i.imm == 0 ? count.first : count.second);
   return count;
 }
@@ -61,6 +66,15 @@ TEST(LowerToVcode, PrefetchesALineForEachLaneAcrossMemory) {
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 4 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "a few rows";
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 8 { prefetch %x[S*_q + _k] } }"), std::pair(16, 0));
   EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 { prefetch %x[S*_q + _k] } }"), std::pair(0, 0)) << "no square tile";
+  EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 8 { prefetch %x[S*_q + _k] second level } }"), std::pair(0, 16));
+  EXPECT_EQ(prefetches("lanes _q in 0..16 step 16 { loop _k in 0..16 step 4 { prefetch %x[S*_q + _k] second level } }"), std::pair(0, 16));
+}
+
+TEST(LowerToVcode, PrefetchesTheLastRowOfATileAcrossMemory) {
+  for (const Instruction& i : instructions_of("lanes _q in 0..16 step 16 { loop _k in 0..16 step 8 { prefetch %x[S*_q + _k] } }"))
+    if (i.op == VOp::prefetch) {
+      EXPECT_EQ(i.mem.displacement, 7 * sizeof(float));
+    }
 }
 
 /// Transposes of 8 x 8, of 24 shuffles each.

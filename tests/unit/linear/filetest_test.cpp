@@ -75,6 +75,7 @@ Schedule schedule_of(const FileCase& c) {
   s.prefetched_panel = std::stoll(option(c, "prefetched_panel", "0"));
   s.near_operand = std::stoll(option(c, "near_operand", "0"));
   s.fetched_item = std::stoll(option(c, "fetched_item", "0"));
+  s.fetch_next_block = c.options.contains("fetch_next_block");
   s.fold_by_rows = c.options.contains("fold_by_rows");
   s.delay_stores = c.options.contains("delay_stores");
   s.recompute = c.options.contains("recompute");

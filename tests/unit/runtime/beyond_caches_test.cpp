@@ -1,4 +1,4 @@
-// Groups that go over columns or long rows, where no cache has the data: on both sides of each choice, and with outputs
+// Groups that go over columns or long rows, or over blocks of what lies across the lanes, where no cache has the data: on both sides of each choice, and with outputs
 // that are not aligned, where another variant runs in the same scratch and gives the same bits.
 
 #include <algorithm>
@@ -83,7 +83,14 @@ const std::vector<Case>& cases() {
         %m = reduce_mean %e, axes=[1], keepdims=1
         %c = sub %e, %m
         return %c
-      })", "prefetch_next"}};
+      })", "prefetch_next"},
+      {R"(graph @transposed(%x: f32[B,D,S], %y: f32[B,S,D], %z: f32[D,S]) {
+        %t = transpose %x, perm=[0,2,1]
+        %a = add %t, %y
+        %u = transpose %z, perm=[1,0]
+        %b = mul %a, %u
+        return %b
+      })", "prefetch_next_block"}};
   return all;
 }
 
