@@ -195,16 +195,24 @@ class Scheduler {
     return list.empty() ? std::nullopt : std::optional(list.back());
   }
 
+  /// Of several that are as wide, those whose innermost axis most values have, where nothing is multiplied.
   std::vector<AxisId> widest_value_axes() const {
     std::vector<AxisId> widest;
     auto consider = [&](ValueId v) {
       auto all = axes_.of(v);
-      if (all.size() > widest.size()) widest = std::move(all);
+      const auto rank = [&](const std::vector<AxisId>& a) { return std::pair(a.size(), a.empty() || !products_.empty() ? 0 : values_with(a.back())); };
+      if (rank(all) > rank(widest)) widest = std::move(all);
     };
     for (ValueId v : results_) consider(v);
     for (NodeId id : anchors_)
       if (!is_product(body_.node(id).op)) consider(body_.node(id).inputs[0]);
     return widest;
+  }
+
+  std::ptrdiff_t values_with(AxisId a) const {
+    std::ptrdiff_t count = 0;
+    for (ValueId v = 0; v < body_.value_count(); ++v) count += has(axes_.of(v), a) ? 1 : 0;
+    return count;
   }
 
   /// A product with a weight that is known at compile time, and no other reduction: its columns lie in the lanes, blocks
