@@ -14,6 +14,7 @@
 #include "linear/integer_range.h"
 #include "linear/integer_sums.h"
 #include "linear/words.h"
+#include "schedule/body_queries.h"
 #include "schedule/merged_axes.h"
 
 namespace burin::linear {
@@ -705,15 +706,46 @@ class Lowering {
     return out;
   }
 
-  /// Whether a maximum is only ever subtracted from what it is the maximum of, for exponentials that are summed: a NaN then
-  /// survives in the difference, and its sum spoils all of them.
-  bool shifts_softmax(const Node& maximum) const {
+  /// Whether a maximum is only ever subtracted from what it is the maximum of, for what is summed (as exponentials): a NaN then
+  /// survives in the difference, and its sum spoils all that is computed of it.
+  bool shifts_softmax(NodeId maximum) const {
+    const Node& node = body_.node(maximum);
     const auto is_shift = [&](NodeId user) {
       const Node& n = body_.node(user);
-      return n.op == OpKind::Sub && n.inputs[0] == maximum.inputs[0] && !body_.is_output(n.outputs[0]) &&
-             std::ranges::any_of(users_[n.outputs[0]], [&](NodeId next) { return is_softmax_power(body_.node(next)); });
+      return n.op == OpKind::Sub && n.inputs[0] == node.inputs[0] && sums_spoil(n.outputs[0], axes_.reduced[maximum]);
     };
-    return std::ranges::all_of(users_[maximum.outputs[0]], is_shift) && !body_.is_output(maximum.outputs[0]);
+    return std::ranges::all_of(users_[node.outputs[0]], is_shift) && !body_.is_output(node.outputs[0]);
+  }
+
+  /// Whether no output is computed of the rows of a value but with sums of them.
+  bool sums_spoil(ValueId rows, const std::vector<AxisId>& folded) const {
+    std::set<ValueId> nan_in_place = {rows}, hidden, spoilt;
+    for (const NodeId id : body_.order()) {
+      const Node& n = body_.node(id);
+      const auto reads = [&](const std::set<ValueId>& values) { return std::ranges::any_of(n.inputs, [&](ValueId v) { return values.contains(v); }); };
+      const bool sums = (n.op == OpKind::ReduceSum || is_product(n.op)) && axes_.reduced[id] == folded;
+      if ((keeps_nan(n.op) && reads(spoilt)) || (sums && reads(nan_in_place)))
+        spoilt.insert(n.outputs.begin(), n.outputs.end());
+      else if (reads(nan_in_place) || reads(hidden))
+        (keeps_nan(n.op) && !reads(hidden) ? nan_in_place : hidden).insert(n.outputs.begin(), n.outputs.end());
+    }
+    const auto is_output = [&](ValueId v) { return body_.is_output(v); };
+    return std::ranges::none_of(nan_in_place, is_output) && std::ranges::none_of(hidden, is_output);
+  }
+
+  /// Whether the result is NaN wherever an operand is.
+  static bool keeps_nan(OpKind op) {
+    switch (op) {
+      case OpKind::Add:
+      case OpKind::Sub:
+      case OpKind::Mul:
+      case OpKind::Div:
+      case OpKind::Reciprocal:
+      case OpKind::Exp:
+      case OpKind::Exp2:
+      case OpKind::Log: return true;
+      default: return is_view(op);
+    }
   }
 
   void lower_reduction(NodeId id) {
@@ -723,7 +755,7 @@ class Lowering {
     Block* outer = open_nest(nests_, kept);
     std::uint32_t value = emit_fill(*outer, r.start, tile_variables(kept, folded));
     Block* inner = open_nest(outer, folded);
-    const Op update = r.update == Op::update_max && shifts_softmax(node) ? Op::update_max_number : r.update;
+    const Op update = r.update == Op::update_max && shifts_softmax(id) ? Op::update_max_number : r.update;
     emit_update(*inner, update, value, {operand(*inner, node.inputs[0])});
     if (std::any_of(folded.begin(), folded.end(), [&](AxisId a) { return is_lane(a); }))
       value = emit_op(*outer, r.fold_lanes, {value});

@@ -258,11 +258,11 @@ class Scheduler {
     const auto rows = row_axis_for_lanes();
     if (!rows || (anchors_.empty() && merges_rows())) return;
     const Expr elements = axes_.axes[schedule_.lane_axis].extent;
-    const Expr can_be_packed = less_equal(elements, kSideBySideRow);
-    const Expr is_filled = fills_lanes(elements) * (elements.as_constant() ? Expr(1) : 1 - can_be_packed);
+    const Expr fits_side_by_side = less_equal(elements, kSideBySideRow);
+    const Expr is_filled = fills_lanes(elements) * (elements.as_constant() ? Expr(1) : 1 - fits_side_by_side);
     const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - is_filled);
     rows_in_lanes_ = options_.rows_in_lanes || (is_short == Expr(1) && !options_.rows_packed);
-    const Expr side_by_side = elements.as_constant() ? can_be_packed * is_filled : Expr(0);
+    const Expr side_by_side = elements.as_constant() ? fits_side_by_side * is_filled : Expr(0);
     if (!options_.rows_packed && !(side_by_side == Expr(1))) schedule_.packed_when = packs_rows(*rows);
     const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kSideBySideRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
     if (rows_in_lanes_) {
@@ -287,9 +287,8 @@ class Scheduler {
   Expr packs_rows(AxisId rows) const {
     const Expr elements = axes_.axes[schedule_.lane_axis].extent;
     const std::optional<Expr> dense = when_rows_are_dense(body_, axes_, rows, schedule_.lane_axis);
-    if (!dense || anchors_.empty() || !folds(schedule_.lane_axis)) return 0;
-    const Expr filled = floor_div(target_.lanes(), max(1, elements)) * elements;
-    return *dense * less_equal(2 * elements, target_.lanes()) * less_equal(kElementCost * target_.lanes(), kTransposedCost * filled);
+    if (!dense || !folds(schedule_.lane_axis)) return 0;
+    return *dense * less_equal(2 * elements, target_.lanes());
   }
 
   /// Rows that are one where they are dense.

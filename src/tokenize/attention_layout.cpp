@@ -283,6 +283,9 @@ void AttentionLayout::place_result() {
   Shape source = batch.source();
   source[key_axis()] = columns;
   groups = batch.groups();
+  // (A single query or key may have come to stand among the batches: where it does, nobody can tell.)
+  for (Group& group : groups)
+    std::erase_if(group, [&](const AxisView::Axis& axis) { return !axis.is_repeated() && axis.source >= query_axis(); });
   groups[result.size() - (swapped ? 1 : 2)] = only(query_axis(), source[query_axis()]);
   groups[result.size() - (swapped ? 2 : 1)] = only(key_axis(), columns);
   views_.emplace(node.outputs[0], AxisView(source, groups, graph_.facts));

@@ -13,8 +13,9 @@
 //         store %b[N*_m + _n], %y } }              loop _m.v in max(tiled, _m.b)..min(ceil_div(M, rows), _m.b + 32) {
 //                                                    lanes _n in 0..min(N*rows, N*(M - rows*_m.v)) { ... } } }
 //
-// rows = floor_div(lanes, N); tiled: vectors that are full, as far as tiles of them go. The schedule says for which shapes: all tensors have whole rows, one behind the other (s = N).
-// A kernel that reads or writes anything else, as one number a row, is left as it is.
+// rows = floor_div(lanes, N); tiled: vectors that are full, as far as tiles of them go. The schedule says for which shapes: all
+// tensors have whole rows, one behind the other (s = N). A kernel that reads or writes anything else, as one number a row, is left
+// as it is.
 
 #include <map>
 #include <optional>
@@ -25,8 +26,8 @@
 namespace burin::linear {
 namespace {
 
-/// Vectors of an item of work: enough that setting it up does not show.
-constexpr std::int64_t kVectorsOfItem = 32;
+/// Tiles of an item of work: enough that setting it up does not show.
+constexpr std::int64_t kTilesOfItem = 4;
 
 std::optional<Op> of_segments(Op update) {
   switch (update) {
@@ -140,16 +141,19 @@ class PackRows {
   /// Whole tiles of vectors, then those that are left, the last of which may hold fewer rows.
   void pack(const Block& body) {
     const std::string vector = items_.var + ".v", tile = items_.var + ".t", block = items_.var + ".b";
+    const std::int64_t vectors_of_item = kTilesOfItem * tile_;
     const Expr elements = row_->end, rows_of_vector = ir_.define("pack.rows", max(1, floor_div(ir_.lanes, max(1, elements))));
-    const Expr all = ceil_div(items_.end, rows_of_vector), in_tiles = ir_.define("pack.tiled", floor_div(floor_div(items_.end, rows_of_vector), tile_) * tile_);
-    const Expr start = Expr::symbol(block), end = start + kVectorsOfItem, first = Expr::symbol(tile), row = rows_of_vector * Expr::symbol(vector), in_vector = elements * rows_of_vector;
+    const Expr all = ceil_div(items_.end, rows_of_vector), full = floor_div(items_.end, rows_of_vector);
+    const Expr in_tiles = ir_.define("pack.tiled", floor_div(full, tile_) * tile_);
+    const Expr start = Expr::symbol(block), end = start + vectors_of_item, first = Expr::symbol(tile);
+    const Expr row = rows_of_vector * Expr::symbol(vector), in_vector = elements * rows_of_vector;
     Loop vectors_of_tile = loop_over(vector, first, first + tile_, one(lanes_over(in_vector, at_row(body, row))));
     Block left = at_row(body, row);
     rename_values(ir_, left);
     Block item;
     item.emplace_back(loop_over(tile, start, min(in_tiles, end), one(std::move(vectors_of_tile)), tile_));
     item.emplace_back(loop_over(vector, max(in_tiles, start), min(all, end), one(lanes_over(min(in_vector, elements * (items_.end - row)), std::move(left)))));
-    Loop packed = loop_over(block, 0, all, std::move(item), kVectorsOfItem);
+    Loop packed = loop_over(block, 0, all, std::move(item), vectors_of_item);
     packed.parallel = true;
     items_ = std::move(packed);
   }
@@ -162,12 +166,10 @@ class PackRows {
 
   /// (It is one vector for all shapes that this is chosen for.)
   Loop lanes_over(const Expr& elements, Block body) const {
-    Loop loop = loop_over(row_var(), 0, min(ir_.lanes, elements), std::move(body), ir_.lanes);
+    Loop loop = loop_over(row_->var, 0, min(ir_.lanes, elements), std::move(body), ir_.lanes);
     loop.lanes = true;
     return loop;
   }
-
-  const std::string& row_var() const { return row_->var; }
 
   /// With the first of its vectors' elements in that row; rows are dense.
   Block at_row(const Block& body, const Expr& row) const {
