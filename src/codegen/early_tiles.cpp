@@ -47,21 +47,34 @@ void EarlyTiles::find(std::vector<Step>& steps, const Tile& t) {
 }
 
 void EarlyTiles::emit(const Step& root, const Tile& t, std::int64_t vector) {
-  const ValueId v = root.expression->out;
-  std::map<ValueId, TransposedTiles::Reader> readers;
-  std::vector<VReg> tile;
-  for (std::int64_t k = 0; k < transposed_.vectors_in_memory(t); ++k) tile.push_back(next_vector(v, t, vector, readers));
-  transposed_.transpose_into(v, std::move(tile), t, vector);
+  readers_.clear();
+  transposed_.transpose_into(root.expression->out, whole(root.expression->out, t, vector), t, vector);
 }
 
-VReg EarlyTiles::next_vector(ValueId v, const Tile& t, std::int64_t vector, std::map<ValueId, TransposedTiles::Reader>& readers) {
+/// Of several tiles one is read as a whole, then vector by vector what is computed with it: memory likes that better than lines
+/// of both in turns, and no more than one tile is in registers.
+std::vector<VReg> EarlyTiles::whole(ValueId v, const Tile& t, std::int64_t vector) {
+  const std::vector<ValueId>& operands = early_.at(v)->expression->in;
+  const auto first = std::ranges::find_if(operands, [&](ValueId operand) { return early_.count(operand) != 0; });
+  std::vector<VReg> tile = first == operands.end() ? std::vector<VReg>{} : whole(*first, t, vector);
+  for (std::int64_t k = 0; k < transposed_.vectors_in_memory(t); ++k) {
+    if (first == operands.end())
+      tile.push_back(next(v, t, vector));
+    else
+      tile[static_cast<std::size_t>(k)] = next(v, t, vector, {*first, tile[static_cast<std::size_t>(k)]});
+  }
+  return tile;
+}
+
+VReg EarlyTiles::next(ValueId v, const Tile& t, std::int64_t vector, std::pair<ValueId, VReg> known) {
+  if (v == known.first) return known.second;
   const Step& s = *early_.at(v);
   const Expression& e = *s.expression;
   b_.set_origin(origins_.of(e));
-  if (e.op == Op::load) return readers.try_emplace(v, transposed_, s, t, vector).first->second.next();
+  if (e.op == Op::load) return readers_.try_emplace(v, transposed_, s, t, vector).first->second.next();
   std::vector<Element> in;
   for (const ValueId operand : e.in)
-    in.push_back(early_.count(operand) != 0 ? Element{next_vector(operand, t, vector, readers), std::nullopt} : values_.element(operand, 0, 0));
+    in.push_back(early_.count(operand) != 0 ? Element{next(operand, t, vector, known), std::nullopt} : values_.element(operand, 0, 0));
   b_.set_origin(origins_.of(e));
   return elementwise_.emit(e, in);
 }

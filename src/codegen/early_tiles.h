@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "codegen/expression_emitter.h"
@@ -28,7 +29,9 @@ class EarlyTiles {
   void emit(const Step& root, const Tile& t, std::int64_t vector);
 
  private:
-  VReg next_vector(linear::ValueId v, const Tile& t, std::int64_t vector, std::map<linear::ValueId, TransposedTiles::Reader>& readers);
+  std::vector<VReg> whole(linear::ValueId v, const Tile& t, std::int64_t vector);
+  /// The next vector of a value; `known`: what is there already.
+  VReg next(linear::ValueId v, const Tile& t, std::int64_t vector, std::pair<linear::ValueId, VReg> known = {linear::kNone, kNoReg});
 
   VBuilder& b_;
   const linear::LinearIR& ir_;
@@ -38,6 +41,7 @@ class EarlyTiles {
   ElementwiseEmitter& elementwise_;
   Origins& origins_;
   std::map<linear::ValueId, const Step*> early_;  ///< of the segment: what each value comes from
+  std::map<linear::ValueId, TransposedTiles::Reader> readers_;  ///< of the tile that is being emitted
 };
 
 }  // namespace burin::codegen
