@@ -200,8 +200,8 @@ class Scheduler {
     std::vector<AxisId> widest;
     auto consider = [&](ValueId v) {
       auto all = axes_.of(v);
-      const auto rank = [&](const std::vector<AxisId>& a) { return std::pair(a.size(), a.empty() || !products_.empty() ? 0 : values_with(a.back())); };
-      if (rank(all) > rank(widest)) widest = std::move(all);
+      const bool is_as_wide = !all.empty() && all.size() == widest.size() && all.back() != widest.back() && products_.empty();
+      if (all.size() > widest.size() || (is_as_wide && values_with(all.back()) > values_with(widest.back()))) widest = std::move(all);
     };
     for (ValueId v : results_) consider(v);
     for (NodeId id : anchors_)
@@ -263,7 +263,8 @@ class Scheduler {
     const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - is_filled);
     rows_in_lanes_ = options_.rows_in_lanes || (is_short == Expr(1) && !options_.rows_packed);
     const Expr side_by_side = elements.as_constant() ? fits_side_by_side * is_filled : Expr(0);
-    if (!options_.rows_packed && !(side_by_side == Expr(1))) schedule_.packed_when = packs_rows(*rows);
+    const bool is_variant = options_.stream || options_.rows_in_lanes || options_.rows_staggered || options_.rows_packed;
+    if (!is_variant && !(side_by_side == Expr(1))) schedule_.packed_when = packs_rows(*rows);
     const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kSideBySideRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
     if (rows_in_lanes_) {
       short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them

@@ -11,6 +11,7 @@
 // elements does not join the one whose folds it needs: these are done for several rows at once.
 
 #include <algorithm>
+#include <optional>
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
@@ -92,25 +93,39 @@ bool needs_folds(const Loop& second, const Loop& first) {
   return std::ranges::any_of(second.body(), reads_folds);
 }
 
-bool fuse_once(Block& block, const Schedule& schedule) {
+/// What must move in front of the first of two loops so that the second joins it; nothing if it cannot.
+std::optional<std::vector<std::size_t>> movable(const Block& block, std::size_t first, std::size_t second, const Schedule& schedule) {
+  std::vector<std::size_t> moved;
+  if (!block[second].is_loop() || !fusable(*block[first].loop, *block[second].loop)) return std::nullopt;
+  if (schedule.few_queries && holds_product(*block[second].loop)) return std::nullopt;
+  if ((schedule.side_by_side || schedule.staggered) && needs_folds(*block[second].loop, *block[first].loop)) return std::nullopt;
+  if (!find_movable(block, first, second, moved)) return std::nullopt;
+  return moved;
+}
+
+/// Each loop with those behind it.
+bool fuse_neighbours(Block& block, const Schedule& schedule) {
+  bool changed = false;
   for (std::size_t first = 0; first < block.size(); ++first) {
     if (!block[first].is_loop()) continue;
-    for (std::size_t second = first + 1; second < block.size(); ++second) {
-      std::vector<std::size_t> moved;
-      if (!block[second].is_loop() || !fusable(*block[first].loop, *block[second].loop)) continue;
-      if (schedule.few_queries && holds_product(*block[second].loop)) continue;
-      if ((schedule.side_by_side || schedule.staggered) && needs_folds(*block[second].loop, *block[first].loop)) continue;
-      if (!find_movable(block, first, second, moved)) continue;
-      merge(block, first, second, moved);
-      return true;
+    for (std::size_t second = first + 1; second < block.size();) {
+      const auto moved = movable(block, first, second, schedule);
+      if (!moved) {
+        ++second;
+        continue;
+      }
+      merge(block, first, second, *moved);
+      first += moved->size();
+      second = first + 1;
+      changed = true;
     }
   }
-  return false;
+  return changed;
 }
 
 bool fuse_block(Block& block, const Schedule& schedule) {
   bool changed = false;
-  while (fuse_once(block, schedule)) changed = true;
+  while (fuse_neighbours(block, schedule)) changed = true;
   for (Item& item : block)
     if (item.is_loop()) changed |= fuse_block(item.loop->body(), schedule);
   return changed;
