@@ -6,17 +6,12 @@
 #include <limits>
 #include <optional>
 
-#include "target/target_info.h"
-#include "tests/support/guarded_call.h"
-#include "tests/unit/runtime/runtime_support.h"
+#include "tests/unit/runtime/beside_interpreter.h"
 
 namespace burin::runtime_test {
 namespace {
 
-using burin::testing::guarded_call;
-using burin::testing::Random;
 using burin::testing::random_inputs;
-using burin::testing::relative_difference;
 
 constexpr double kTolerance = 1e-5;
 const std::string kVariant = ".packed.code.";
@@ -27,12 +22,8 @@ const char* const kSoftmax = R"(graph @softmax(%x: f32[M,N], %y: f32[M,N]) {
   return %p
 })";
 
-class PackedRows : public ::testing::TestWithParam<const char*> {
+class PackedRows : public BesideInterpreter {
  protected:
-  void SetUp() override {
-    if (isa_from_string(GetParam()) > host_target().isa) GTEST_SKIP() << "this machine has no " << GetParam();
-  }
-
   void compile_as(const std::string& text) {
     CompileOptions options;
     options.isa = GetParam();
@@ -44,17 +35,8 @@ class PackedRows : public ::testing::TestWithParam<const char*> {
   }
 
   void check(const Symbols& sizes, bool strided = false) { check(random_inputs(graph_, sizes, 3), strided); }
-  void check(const std::vector<Tensor>& inputs, bool strided = false) {
-    const std::vector<Tensor> expected = interpret(graph_, inputs);
-    constexpr int kWorkers = 3;
-    Invocation invocation = kernel_->invocation(kWorkers);
-    const std::vector<Tensor> actual = guarded_call(invocation, graph_, inputs, {strided, kWorkers, false}, random_);
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      ASSERT_LT(relative_difference(expected[i], actual[i]), kTolerance)
-          << ::testing::PrintToString(inputs[0].dims()) << (strided ? " strided" : "");
-  }
+  void check(const std::vector<Tensor>& inputs, bool strided = false) { expect_same(*kernel_, graph_, inputs, strided, kTolerance); }
 
-  Random random_{1};
   Graph graph_;
   std::optional<CompiledSubgraph> kernel_;
   bool is_packed_ = false;

@@ -1,17 +1,12 @@
 // Groups that fold nothing, whose rows are merged while something that is read repeats in each of them: lengths of rows and their
 // number around each choice and each block of lanes; strides; outputs that are written past the caches, or not aligned.
 
-#include "target/target_info.h"
-#include "tests/support/guarded_call.h"
-#include "tests/unit/runtime/runtime_support.h"
+#include "tests/unit/runtime/beside_interpreter.h"
 
 namespace burin::runtime_test {
 namespace {
 
-using burin::testing::guarded_call;
-using burin::testing::Random;
 using burin::testing::random_inputs;
-using burin::testing::relative_difference;
 
 constexpr double kTolerance = 1e-6;
 constexpr std::int64_t kSmallCache = 1024;
@@ -45,27 +40,15 @@ Compiled compiled_as(const std::string& isa, const std::string& text, bool small
   return {std::move(graph), std::move(kernel), repeats, streams};
 }
 
-class RepeatedRows : public ::testing::TestWithParam<const char*> {
+class RepeatedRows : public BesideInterpreter {
  protected:
-  void SetUp() override {
-    if (isa_from_string(GetParam()) > host_target().isa) GTEST_SKIP() << "this machine has no " << GetParam();
-  }
-
   void check(const Compiled& c, const Symbols& sizes, bool strided = false) {
-    const auto inputs = random_inputs(c.graph, sizes, 3);
-    const std::vector<Tensor> expected = interpret(c.graph, inputs);
-    constexpr int kWorkers = 3;
-    Invocation invocation = c.kernel.invocation(kWorkers);
-    const std::vector<Tensor> actual = guarded_call(invocation, c.graph, inputs, {strided, kWorkers, false}, random_);
-    for (std::size_t i = 0; i < expected.size(); ++i)
-      ASSERT_LT(relative_difference(expected[i], actual[i]), kTolerance) << ::testing::PrintToString(sizes) << (strided ? " strided" : "");
+    expect_same(c.kernel, c.graph, random_inputs(c.graph, sizes, 3), strided, kTolerance);
   }
   void check_all(const Compiled& c, const std::vector<Symbols>& all) {
     for (const Symbols& sizes : all)
       for (const bool strided : {false, true}) check(c, sizes, strided);
   }
-
-  Random random_{1};
 };
 INSTANTIATE_TEST_SUITE_P(Isa, RepeatedRows, ::testing::Values("avx2", "avx512"));
 
