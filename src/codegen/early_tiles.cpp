@@ -56,13 +56,9 @@ void EarlyTiles::emit(const Step& root, const Tile& t, std::int64_t vector) {
 std::vector<VReg> EarlyTiles::whole(ValueId v, const Tile& t, std::int64_t vector) {
   const std::vector<ValueId>& operands = early_.at(v)->expression->in;
   const auto first = std::ranges::find_if(operands, [&](ValueId operand) { return early_.count(operand) != 0; });
-  std::vector<VReg> tile = first == operands.end() ? std::vector<VReg>{} : whole(*first, t, vector);
-  for (std::int64_t k = 0; k < transposed_.vectors_in_memory(t); ++k) {
-    if (first == operands.end())
-      tile.push_back(next(v, t, vector));
-    else
-      tile[static_cast<std::size_t>(k)] = next(v, t, vector, {*first, tile[static_cast<std::size_t>(k)]});
-  }
+  const bool is_leaf = first == operands.end();
+  std::vector<VReg> tile = is_leaf ? std::vector<VReg>(static_cast<std::size_t>(transposed_.vectors_in_memory(t)), kNoReg) : whole(*first, t, vector);
+  for (VReg& x : tile) x = is_leaf ? next(v, t, vector) : next(v, t, vector, {*first, x});
   return tile;
 }
 

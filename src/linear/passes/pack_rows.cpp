@@ -87,19 +87,21 @@ class PackRows {
       case OpClass::value: break;
       default: return false;
     }
-    if (is_integer(e.op) && uses_loop_variable(e.index)) return false;
     if (e.op == Op::fill && !e.over.empty()) return true;  // what a fold starts with: it takes in an element at least
-    out.emplace_back(e);
-    return true;
+    return add_value(e, out);
   }
 
   bool add_of_element(const Expression& e, Block& out) {
     switch (info(e.op).kind) {
       case OpClass::update: return add_update(e, out);
       case OpClass::memory: return add_access(e, out);
-      case OpClass::value: break;
+      case OpClass::value: return add_value(e, out);
       default: return false;
     }
+  }
+
+  /// No place in a row or among rows.
+  static bool add_value(const Expression& e, Block& out) {
     if (is_integer(e.op) && uses_loop_variable(e.index)) return false;
     out.emplace_back(e);
     return true;
