@@ -454,7 +454,11 @@ class AttentionGenerator : GeneratedGraphBuilder {
     feature("mask_kind", "additive");
     const std::string kind = random_.pick<std::string>({"mask_add", "mask_add", "mask_rows", last ? "mask_any" : "mask_add"});
     if (kind == "mask_rows") feature("hidden_rows", "additive");
-    return *binary(OpKind::Add, x, input(kind, shape));
+    return add_mask(x, input(kind, shape));
+  }
+
+  Known add_mask(const Known& x, const Known& mask) {
+    return apply(OpKind::Add, {x.id, mask.id}, x.low + mask.low, x.high + mask.high, x.error + kEpsilon * std::abs(kHidden));
   }
 
   /// A bias by distance or position, in the forms in which models make it.
@@ -479,7 +483,7 @@ class AttentionGenerator : GeneratedGraphBuilder {
       extreme_ = true;
       const Expr windows = query_batch_[1];
       const Known mask = unsqueeze(unsqueeze(input("mask_add", {windows, queries_, keys_}), 1), 0);
-      return reshape(*binary(OpKind::Add, reshape(x, with(query_batch_, queries_, keys_)), mask), shape(x));
+      return reshape(add_mask(reshape(x, with(query_batch_, queries_, keys_)), mask), shape(x));
     }
     // What queries say of relative positions, gathered for each key.
     const std::int64_t spread = 6;

@@ -29,7 +29,7 @@ double masked(const std::string& name, Random& random) {
   if (draw < 0.7) return 0;
   if ((starts_with(name, "mask_add") || starts_with(name, "mask_rows")) && draw < 0.8) return -std::numeric_limits<double>::infinity();
   if (draw < 0.9) return std::numeric_limits<float>::lowest();
-  return -10000;
+  return kHidden;
 }
 
 double random_number(const std::string& name, Random& random) {

@@ -23,7 +23,11 @@ std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& r
 /// Multiplications, about, that interpreting the graph costs.
 double interpretation_work(const Graph& graph, const std::map<std::string, std::int64_t>& symbols);
 
-/// Contents by the name of the input: mask_add.. zero, lowest, -inf or -1e4 (never for the first key), mask_any..: the
+/// What masks add to hide a key, beside the lowest float and -inf. A row may see such keys alone, where another mask
+/// hides its first one: what is left of scores behind the sum depends on how large it is.
+inline constexpr double kHidden = -100;
+
+/// Contents by the name of the input: mask_add.. zero, lowest, -inf or kHidden (never for the first key), mask_any..: the
 /// same with whole rows of lowest, mask_rows..: with whole rows of -inf; mask_bool.. mostly true (always for the first
 /// key), mask_rows..: with whole rows of false; pos.. in [0.5, 2); unit.. in
 /// [-1, 1); grid.. multiples of 1/4 in [-2, 2]; others in [-2, 2).
