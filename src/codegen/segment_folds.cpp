@@ -23,7 +23,7 @@ SegmentFolds::Tables SegmentFolds::tables_of(const Expr& length) {
   const VReg first = b_.op(VOp::mul, {reg(elementwise_.floor(places)), reg(n)});
   const VReg last = b_.op(VOp::sub, {reg(b_.op(VOp::add, {reg(first), reg(n)})), constant(1)});
   t.first = b_.op(VOp::to_i32, {reg(first)});
-  for (std::int64_t ahead = 1; ahead < target_.lanes(); ahead *= 2) {
+  for (std::int64_t ahead = 1; ahead < longest(); ahead *= 2) {
     const VReg lane_ahead = b_.op(VOp::add, {reg(lane), constant(static_cast<float>(ahead))});
     t.ahead[ahead] = b_.op(VOp::to_i32, {reg(b_.op(VOp::min, {reg(lane_ahead), reg(last)}))});
     t.has_ahead[ahead] = b_.compare(Cond::le, lane_ahead, reg(last));
@@ -39,7 +39,7 @@ void SegmentFolds::emit(const Expression& e, const Tile& t) {
   const std::uint32_t done = b_.new_label();
   std::vector<VReg> rows;
   for (std::int64_t r = 0; r < (values_.spans_rows(e.out, t) ? t.rows : 1); ++r) rows.push_back(values_.slot(e.in[0], r, 0));
-  for (std::int64_t ahead = 1; ahead < target_.lanes(); ahead *= 2) {
+  for (std::int64_t ahead = 1; ahead < longest(); ahead *= 2) {
     if (known && *known <= ahead) break;
     if (ahead > kAlwaysTaken && !known) b_.jump_if(Cond::le, tables.length, immediate(ahead), done);
     for (VReg& x : rows) {

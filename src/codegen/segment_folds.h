@@ -32,6 +32,8 @@ class SegmentFolds {
     std::map<std::int64_t, VReg> has_ahead;  ///< the same: which lanes have one
   };
   Tables tables_of(const Expr& length);
+  /// Longer rows are not packed.
+  std::int64_t longest() const { return target_.lanes() / 2; }
   VReg with_lanes_ahead(linear::Op op, VReg x, const Tables& tables, std::int64_t ahead);
 
   VBuilder& b_;

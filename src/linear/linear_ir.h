@@ -74,7 +74,8 @@ struct Expression {
   double imm = 0;                  ///< of fill; of elementwise ops with a parameter (alpha)
   MemoryId memory = kNone;         ///< of load, store, prefetch
   Expr index;                      ///< of load, store, prefetch: the element, an Expr over symbols and loop variables.
-                                   ///< of integer, integer_i32: the value; of segments_*: lanes of a segment
+                                   ///< of integer, integer_i32: the value; of segments_*: lanes of a segment,
+                                   ///< half a vector at most
   bool past_caches = false;        ///< of store: its whole vectors need not be found in a cache later
   bool second_level = false;       ///< of prefetch: into the second-level cache, not the nearest
   bool once = false;               ///< of prefetch: not for each row of a tile, but for the first

@@ -205,7 +205,7 @@ class Lowering {
     const std::string lane = var(schedule_.lane_axis), outer = lane + ".b";
     const Expr extent = schedule_.trips[schedule_.lane_axis];
     if (schedule_.lane_block == 0) return open_loop(*ensure_parallel(block), lane, 0, extent, 1, false, true);
-    if (schedule_.even_blocks) return open_even_blocks(block, lane, extent);
+    if (schedule_.fetch_next_block) return open_even_blocks(block, lane, extent);
     block = open_lane_blocks(block, lane, extent);
     if (has_groups)
       block = open_blocks_of_group(block, row_groups(), row_blocks(), schedule_.trips[*schedule_.row_axis],
@@ -225,7 +225,8 @@ class Lowering {
     return open_blocks_of_group(block, groups, blocks, extent, schedule_.lane_group, schedule_.lane_block);
   }
 
-  /// Blocks of whole vectors, no more than there would be otherwise, of which the last is little shorter.
+  /// Blocks of whole vectors, no more than there would be otherwise, of which the last is little shorter: a short block would
+  /// ask for a part of the next one only.
   Block* open_even_blocks(Block* block, const std::string& lane, const Expr& extent) {
     const std::string blocks = lane + ".b";
     const Expr count = ir_.define("lane.blocks", ceil_div(extent, schedule_.lane_block));

@@ -464,8 +464,7 @@ class Scheduler {
       schedule_.product_rows = {1};
       schedule_.elementwise_rows = {1};
       schedule_.prefetched_row = kPrefetchedRow;
-      // (A short block would ask for a part of the next one only.)
-      schedule_.fetch_next_block = schedule_.even_blocks = options_.stream && transposed_axis_;
+      schedule_.fetch_next_block = options_.stream && transposed_axis_;
       if (!schedule_.fetch_next_block) {
         schedule_.rows_ahead = kRowsAhead;
         schedule_.elements_ahead = kElementsAhead;
@@ -643,7 +642,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
       {"lanes", names(lanes)},
       {"lanes_outside", lanes_outside ? "yes" : "no"},
       {"lane_steps", fmt::format("{}", fmt::join(lane_steps, ","))},
-      {"lane_block", fmt::format("{}{}", lane_block, even_blocks ? " even" : "")},
+      {"lane_block", std::to_string(lane_block)},
       {"parallel", names(parallel)},
       {"product_rows", fmt::format("{}", fmt::join(product_rows, ","))},
       {"elementwise_rows", fmt::format("{}", fmt::join(elementwise_rows, ","))},

@@ -46,7 +46,6 @@ struct Schedule {
   std::vector<AxisId> loop_order;   ///< of few_queries: of all nests, so that loops of the same rows meet
   bool lanes_outside = false;       ///< the lane loop encloses all nests (else it is the innermost of each nest)
   std::int64_t lane_block = 0;      ///< elements of the lane axis in one item of work; 0: not split
-  bool even_blocks = false;         ///< they are as even as can be, `lane_block` at most
   std::vector<std::int64_t> lane_steps;        ///< widths of the lane loop's versions, widest first; the last takes what is
                                                ///< left (masked), unless it is 1, and may repeat the one in front of it
   std::optional<AxisId> row_axis;   ///< its blocks are parallel, too; inside of one its elements are tiled as rows
@@ -70,7 +69,7 @@ struct Schedule {
   std::int64_t keys_ahead = 0;      ///< of few_queries: by which loops over keys do
   std::int64_t near_operand = 0;    ///< bytes of an operand up to which they do so only where that costs nothing
   std::int64_t fetched_item = 0;    ///< elements of an input that an item of work reads at most if the next item's are asked for
-  bool fetch_next_block = false;    ///< an item of work is a block of rows and lanes, and asks for what the next one reads
+  bool fetch_next_block = false;    ///< an item of work is a block of rows and lanes, as even as can be, and asks for what the next one reads
   bool fold_by_rows = false;        ///< what is folded down columns is read row by row, running values lie in memory
   bool delay_stores = false;        ///< of a panel of columns: they go along with what is computed of the next
   bool moments_at_once = false;     ///< a mean and the squares around it are folded in one time over what is read

@@ -24,8 +24,9 @@ std::map<std::string, std::int64_t> random_symbols(const Graph& graph, Random& r
 double interpretation_work(const Graph& graph, const std::map<std::string, std::int64_t>& symbols);
 
 /// What masks add to hide a key, beside the lowest float and -inf. A row may see such keys alone, where another mask
-/// hides its first one: what is left of scores behind the sum depends on how large it is.
-inline constexpr double kHidden = -100;
+/// hides its first one: what is left of scores behind the sum depends on how large it is, and of exp of them (in a softmax
+/// that takes no maximum off) something must be left, too.
+inline constexpr double kHidden = -64;
 
 /// Contents by the name of the input: mask_add.. zero, lowest, -inf or kHidden (never for the first key), mask_any..: the
 /// same with whole rows of lowest, mask_rows..: with whole rows of -inf; mask_bool.. mostly true (always for the first
