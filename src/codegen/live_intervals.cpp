@@ -126,13 +126,17 @@ class Liveness {
     if (words_ != 0) solve();
   }
 
+  /// Calls f(register, block) for the first block that a register is live into.
   template <typename F>
-  void each_live_in(std::uint32_t block, F&& f) const {
-    each(in_.data() + block * words_, f);
+  void each_first_in(F&& f) const {
+    std::vector<Word> seen(words_, 0);
+    for (std::uint32_t b = 0; b < blocks_.size(); ++b) each_new(in_, b, seen, f);
   }
+  /// The same for the last block that it is live out of.
   template <typename F>
-  void each_live_out(std::uint32_t block, F&& f) const {
-    each(out_.data() + block * words_, f);
+  void each_last_out(F&& f) const {
+    std::vector<Word> seen(words_, 0);
+    for (auto b = static_cast<std::uint32_t>(blocks_.size()); b-- > 0;) each_new(out_, b, seen, f);
   }
 
  private:
@@ -185,10 +189,13 @@ class Liveness {
   }
 
   template <typename F>
-  void each(const Word* set, F&& f) const {
-    for (std::size_t w = 0; w < words_; ++w)
-      for (Word bits = set[w]; bits != 0; bits &= bits - 1)
-        f(globals_[w * 64 + static_cast<std::size_t>(std::countr_zero(bits))]);
+  void each_new(const std::vector<Word>& sets, std::uint32_t block, std::vector<Word>& seen, F&& f) const {
+    for (std::size_t w = 0; w < words_; ++w) {
+      const Word set = sets[block * words_ + w];
+      for (Word bits = set & ~seen[w]; bits != 0; bits &= bits - 1)
+        f(globals_[w * 64 + static_cast<std::size_t>(std::countr_zero(bits))], block);
+      seen[w] |= set;
+    }
   }
 
   std::vector<std::uint32_t> number_;  ///< by register: index into globals_, or kNone
@@ -225,12 +232,10 @@ std::vector<LiveInterval> live_intervals(const Program& program) {
     }
   }
   const Liveness liveness(program.registers.size(), references, blocks);
-  for (std::uint32_t b = 0; b < blocks.size(); ++b) {
-    const std::uint32_t begin = 2 * blocks[b].first;
-    const std::uint32_t end = 2 * blocks[b].last;
-    liveness.each_live_in(b, [&](VReg r) { cover(r, begin, begin + 1); });
-    liveness.each_live_out(b, [&](VReg r) { cover(r, end - 1, end); });
-  }
+  // What is live into a block is read in it or live out of it, what is live out of one is written in it or live into it:
+  // the outermost edges are enough.
+  liveness.each_first_in([&](VReg r, std::uint32_t b) { cover(r, 2 * blocks[b].first, 2 * blocks[b].first + 1); });
+  liveness.each_last_out([&](VReg r, std::uint32_t b) { cover(r, 2 * blocks[b].last - 1, 2 * blocks[b].last); });
   for (LiveInterval& interval : intervals)
     if (interval.begin == kNone) interval.begin = interval.end;
   return intervals;

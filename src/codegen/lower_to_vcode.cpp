@@ -45,7 +45,7 @@ constexpr std::int64_t kLoopAlignment = 32;
 /// expression or access needs is in a class of its own.
 class PhaseEmitter {
  public:
-  PhaseEmitter(const LinearIR& ir, const ValueFacts& facts, const TargetInfo& target, Tape& tape)
+  PhaseEmitter(const LinearIR& ir, const ValueFacts& facts, const TargetInfo& target, Tape& tape, bool with_origins)
       : ir_(ir),
         facts_(facts),
         target_(target),
@@ -53,7 +53,7 @@ class PhaseEmitter {
         prologue_(b_, ir, tape),
         index_(b_, prologue_),
         elementwise_(b_, target),
-        origins_(ir, program_),
+        origins_(ir, program_, with_origins),
         values_(facts),
         access_(b_, prologue_, ir, target),
         index_values_(b_, index_, values_, target),
@@ -601,19 +601,27 @@ class PhaseEmitter {
   /// Loop variables, pointers and constants that nobody reads.
   void remove_dead_code() {
     auto& code = program_.code;
-    for (bool changed = true; changed;) {
-      std::vector<std::uint32_t> reads(program_.registers.size(), 0);
-      for (Instruction& i : code)
-        for_each_register(i, [&](VReg r, bool read, bool) {
-          if (read && r != i.dst) ++reads[r];
-        });
-      const std::size_t before = code.size();
-      std::erase_if(code, [&](const Instruction& i) {
-        const VOpInfo& op = info(i.op);
-        return i.dst != kNoReg && i.op != VOp::arguments && !op.control && !op.stores && reads[i.dst] == 0;
+    std::vector<std::uint32_t> reads(program_.registers.size(), 0);
+    const auto count = [&reads](Instruction& i, std::uint32_t by) {
+      for_each_register(i, [&](VReg r, bool read, bool) {
+        if (read && r != i.dst) reads[r] += by;
       });
-      changed = code.size() != before;
+    };
+    for (Instruction& i : code) count(i, 1);
+    const auto is_dead = [&reads](const Instruction& i) {
+      const VOpInfo& op = info(i.op);
+      return i.dst != kNoReg && i.op != VOp::arguments && !op.control && !op.stores && reads[i.dst] == 0;
+    };
+    std::vector<bool> dead(code.size(), false);
+    for (bool changed = true; changed;) {  // once for chains, once more for what a loop carries
+      changed = false;
+      for (std::size_t at = code.size(); at-- > 0;) {
+        if (dead[at] || !is_dead(code[at])) continue;
+        dead[at] = changed = true;
+        count(code[at], -1U);
+      }
     }
+    std::erase_if(code, [&](const Instruction& i) { return dead[static_cast<std::size_t>(&i - code.data())]; });
   }
 
   const LinearIR& ir_;
@@ -638,13 +646,13 @@ class PhaseEmitter {
 
 }  // namespace
 
-std::vector<PhaseCode> lower_to_vcode(const LinearIR& ir, const TargetInfo& target, Tape& tape) {
+std::vector<PhaseCode> lower_to_vcode(const LinearIR& ir, const TargetInfo& target, Tape& tape, bool with_origins) {
   for (const auto& [name, e] : ir.definitions) tape.define(name, e);
   const ValueFacts facts(ir);
   std::vector<PhaseCode> phases;
   for (const Item& item : ir.phases) {
     if (!item.is_loop() || !item.loop->parallel) throw Error("a phase is a nest of parallel loops");
-    phases.push_back(PhaseEmitter(ir, facts, target, tape).run(*item.loop));
+    phases.push_back(PhaseEmitter(ir, facts, target, tape, with_origins).run(*item.loop));
   }
   return phases;
 }

@@ -21,7 +21,8 @@ struct PhaseCode {
 };
 
 /// Linear IR (after all passes) -> vector code, a Program for each phase. Every run-time expression over symbols goes
-/// to `tape`; the code reads it from the parameter block.
-std::vector<PhaseCode> lower_to_vcode(const linear::LinearIR& ir, const TargetInfo& target, Tape& tape);
+/// to `tape`; the code reads it from the parameter block. `with_origins`: each instruction says what it comes from
+/// (Program::origins), for whom looks at it.
+std::vector<PhaseCode> lower_to_vcode(const linear::LinearIR& ir, const TargetInfo& target, Tape& tape, bool with_origins = false);
 
 }  // namespace burin::codegen

@@ -42,6 +42,14 @@ class MachineCode {
 std::unique_ptr<MachineCode> assemble(const Allocation& allocation, const TargetInfo& target,
                                       const std::string& name);
 
+/// The program as it was emitted, a line an instruction: offset in the code, the operation with physical registers, the
+/// Linear IR expression where it changes. Fits beside a disassembly:
+///
+///     ; %7 = exp2 %6
+///     0048  zmm3 = fraction zmm1
+///     004f  zmm4 = fma zmm4, zmm3, zmm9
+std::string annotate(const Allocation& allocation, const MachineCode& code, const TargetInfo& target);
+
 /// Code-generation events and bytes of code emitted so far in this process (they only grow).
 struct CodegenCounters {
   std::uint64_t events = 0;

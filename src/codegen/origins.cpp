@@ -7,6 +7,7 @@
 namespace burin::codegen {
 
 std::uint32_t Origins::of(const linear::Expression& e) {
+  if (!read_) return 0;
   auto [it, fresh] = known_.try_emplace(&e, static_cast<std::uint32_t>(program_.origins.size()));
   if (fresh) {
     std::string text(info(e.op).text);

@@ -228,17 +228,20 @@ class Allocator {
     result_.physical.assign(intervals_.size(), kUnassigned);
     const std::vector<VReg> hints = find_hints();
 
-    // By file and physical register: its latest owner.
+    // By file and physical register: its latest owner, and where that one's interval ends.
     std::array<std::vector<VReg>, RegisterFiles::kCount> owners;
-    for (std::size_t f = 0; f < RegisterFiles::kCount; ++f)
+    std::array<std::vector<std::uint32_t>, RegisterFiles::kCount> ends;
+    for (std::size_t f = 0; f < RegisterFiles::kCount; ++f) {
       owners[f].assign(files_.size(f), kNoReg);
+      ends[f].assign(files_.size(f), 0);
+    }
 
     for (const VReg r : by_begin()) {
-      std::vector<VReg>& owner = owners[file_of(r)];
+      const std::size_t file = file_of(r);
+      std::vector<VReg>& owner = owners[file];
+      std::vector<std::uint32_t>& end = ends[file];
       const std::uint32_t begin = intervals_[r].begin;
-      const auto is_free = [&](std::size_t p) {
-        return owner[p] == kNoReg || intervals_[owner[p]].end <= begin;
-      };
+      const auto is_free = [&](std::size_t p) { return end[p] <= begin; };
       std::size_t pick = owner.size();
       if (const VReg hint = hints[r]; hint != kNoReg && result_.physical[hint] != kUnassigned)
         pick = result_.physical[hint];
@@ -260,6 +263,7 @@ class Allocator {
         if (victim == r) continue;
       }
       owner[pick] = r;
+      end[pick] = intervals_[r].end;
       result_.physical[r] = static_cast<std::uint8_t>(pick);
     }
   }

@@ -78,7 +78,7 @@ struct Program {
   std::vector<RegClass> registers;
   std::vector<Instruction> code;
   std::uint32_t label_count = 0;
-  std::vector<std::string> origins;  ///< text of the Linear IR expressions, by Instruction::origin
+  std::vector<std::string> origins;  ///< text of the Linear IR expressions, by Instruction::origin; may be none
 };
 
 /// Calls `f(VReg&, bool is_read, bool is_write)` for every register of an instruction (temps are writes).

@@ -45,6 +45,6 @@ bool own_results(Graph& graph);
 /// (Transpose, Squeeze, Unsqueeze, Repeat, and Expand and Reshape where the body came with one), and
 /// positions (Range and what is computed of it), each read once; Slices of inputs, and Concats that
 /// put outputs together (graph/pieces.h). Each output is made by a node of its own.
-PassPipeline<Graph> dataflow_pipeline();
+const PassPipeline<Graph>& dataflow_pipeline();
 
 }  // namespace burin

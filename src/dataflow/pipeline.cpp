@@ -1,8 +1,9 @@
 #include "dataflow/dataflow.h"
 
 namespace burin {
+namespace {
 
-PassPipeline<Graph> dataflow_pipeline() {
+PassPipeline<Graph> make_pipeline() {
   using namespace dataflow;
   PassPipeline<Graph> p(
       "dataflow", [](const Graph& graph) { return print(graph); },
@@ -56,6 +57,13 @@ PassPipeline<Graph> dataflow_pipeline() {
   p.add({"own_positions", "positions of queries are not those of keys", own_positions, required});
   p.add({"own_results", "each output is made by a node, and stands once", own_results, required});
   return p;
+}
+
+}  // namespace
+
+const PassPipeline<Graph>& dataflow_pipeline() {
+  static const PassPipeline<Graph> pipeline = make_pipeline();
+  return pipeline;
 }
 
 }  // namespace burin

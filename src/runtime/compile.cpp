@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "burin/error.h"
 #include "codegen/lower_to_vcode.h"
@@ -215,14 +216,16 @@ class Compiler {
     runtime::Kernel::Variant variant;
     std::vector<linear::SplitPhase> steps;
     if (schedule.brgemm_executor) steps = linear::split_at_products(ir);
-    auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape);
+    auto phases = codegen::lower_to_vcode(ir, target_, kernel_->tape, pass_options_.dump != nullptr);
     for (std::size_t i = 0; i < phases.size(); ++i) {
       const std::string stage = fmt::format("code.{:02}", i);
       dump(stage + ".vcode", [&] { return codegen::print(phases[i].program); });
-      const codegen::Allocation allocation = codegen::allocate_registers(phases[i].program, target_);
+      const std::optional<codegen::Program> original = options_.verify ? std::optional(phases[i].program) : std::nullopt;
+      const codegen::Allocation allocation = codegen::allocate_registers(std::move(phases[i].program), target_);
       dump(stage + ".allocated", [&] { return codegen::print(allocation.program); });
-      if (options_.verify) codegen::check_allocation(phases[i].program, allocation, target_);
+      if (original) codegen::check_allocation(*original, allocation, target_);
       auto code = codegen::assemble(allocation, target_, fmt::format("{}.{}.{}", body_.name, kernel_->variants.size(), i));
+      dump(stage + ".annotated", [&] { return codegen::annotate(allocation, *code, target_); });
       kernel_->code_bytes += code->size();
       variant.phases.push_back({std::move(code), phases[i].rounds.size(), kernel_->tape.add(phases[i].items), nullptr});
     }

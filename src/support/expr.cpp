@@ -101,6 +101,8 @@ Factors sorted(const Factors& factors) {
 /// a + sign * b for a sign of 1 or -1: a merge of sorted lists, so that terms that cancel do not
 /// overflow on the way.
 Expr add(const Expr& a, const Expr& b, int sign) {
+  if (b.node().terms.empty()) return a;
+  if (a.node().terms.empty() && sign > 0) return b;
   std::vector<Node::Term> result;
   auto i = a.node().terms.begin();
   auto j = b.node().terms.begin();
@@ -126,6 +128,7 @@ Expr add(const Expr& a, const Expr& b, int sign) {
 }
 
 Expr scaled(const Expr& e, std::int64_t factor) {
+  if (factor == 1) return e;
   std::vector<Node::Term> terms = e.node().terms;
   for (Node::Term& term : terms)
     term.coefficient = checked_mul(term.coefficient, factor, kCoefficient);
@@ -332,14 +335,23 @@ std::optional<std::vector<Expr::Node::Factor>> Expr::Node::divide(const std::vec
   return result;
 }
 
-Expr Expr::Node::map_atoms(const Expr& e, const std::function<Expr(const Atom&)>& replace) {
+Expr Expr::Node::map_atoms(const Expr& e, const std::function<std::optional<Expr>(const Atom&)>& replace) {
   std::vector<Term> terms;
   for (const Term& term : e.node().terms) {
-    Expr product(term.coefficient);
+    Term kept{term.coefficient, {}};
+    std::vector<Expr> replaced;
     for (const Factor& factor : term.factors) {
-      const Expr replacement = replace(factor.atom);
-      for (int i = 0; i < factor.power; ++i) product *= replacement;
+      if (std::optional<Expr> replacement = replace(factor.atom))
+        replaced.insert(replaced.end(), static_cast<std::size_t>(factor.power), std::move(*replacement));
+      else
+        kept.factors.push_back(factor);
     }
+    if (replaced.empty()) {
+      terms.push_back(std::move(kept));
+      continue;
+    }
+    Expr product = of_sorted({std::move(kept)});
+    for (const Expr& factor : replaced) product *= factor;
     terms.insert(terms.end(), product.node().terms.begin(), product.node().terms.end());
   }
   return make(std::move(terms));
@@ -349,9 +361,17 @@ Expr Expr::Node::map_atoms(const Expr& e, const std::function<Expr(const Atom&)>
 // -----------------------------------------------------------------------------------------
 
 Expr::Expr(std::int64_t value) {
-  std::vector<Node::Term> terms;
-  if (value != 0) terms.push_back({value, {}});
-  *this = Node::of_sorted(std::move(terms));
+  const auto made = [](std::int64_t number) {
+    return Node::of_sorted(number == 0 ? std::vector<Node::Term>() : std::vector<Node::Term>{{number, {}}});
+  };
+  // Most numbers are small ones. Each thread has its own, whose counts of references no other one waits for.
+  constexpr std::int64_t kLeast = -1, kMost = 16;
+  thread_local const std::vector<Expr> small = [&] {
+    std::vector<Expr> numbers;
+    for (std::int64_t i = kLeast; i <= kMost; ++i) numbers.push_back(made(i));
+    return numbers;
+  }();
+  *this = value < kLeast || value > kMost ? made(value) : small[static_cast<std::size_t>(value - kLeast)];
 }
 
 Expr Expr::symbol(std::string_view name) {
@@ -423,10 +443,10 @@ bool Expr::uses(std::string_view symbol) const {
 Expr Expr::substitute(const std::map<std::string, Expr>& replacements) const {
   const auto is_used = [this](const auto& entry) { return uses(entry.first); };
   if (std::none_of(replacements.begin(), replacements.end(), is_used)) return *this;
-  return Node::map_atoms(*this, [&](const Node::Atom& atom) {
+  return Node::map_atoms(*this, [&](const Node::Atom& atom) -> std::optional<Expr> {
     if (atom.is_symbol()) {
       const auto found = replacements.find(atom.name);
-      return found == replacements.end() ? Node::of_atom(atom) : found->second;
+      return found == replacements.end() ? std::nullopt : std::optional(found->second);
     }
     std::vector<Expr> arguments;
     arguments.reserve(atom.arguments.size());
@@ -437,22 +457,18 @@ Expr Expr::substitute(const std::map<std::string, Expr>& replacements) const {
 }
 
 std::optional<Expr> Expr::coefficient(std::string_view symbol) const {
+  const auto is_of = [symbol](const Node::Factor& factor) { return uses_symbol(factor.atom, symbol); };
   std::vector<Node::Term> terms;
   for (const Node::Term& term : node_->terms) {
-    Node::Term rest{term.coefficient, {}};
-    bool occurs = false;
-    for (const Node::Factor& factor : term.factors) {
-      if (!uses_symbol(factor.atom, symbol)) {
-        rest.factors.push_back(factor);
-      } else if (factor.atom.is_symbol() && factor.power == 1) {
-        occurs = true;
-      } else {
-        return std::nullopt;
-      }
-    }
-    if (occurs) terms.push_back(std::move(rest));
+    const auto found = std::ranges::find_if(term.factors, is_of);
+    if (found == term.factors.end()) continue;
+    if (!found->atom.is_symbol() || found->power != 1 || std::any_of(found + 1, term.factors.end(), is_of)) return std::nullopt;
+    Node::Term rest{term.coefficient, Factors(term.factors.begin(), found)};
+    rest.factors.insert(rest.factors.end(), found + 1, term.factors.end());
+    terms.push_back(std::move(rest));
   }
-  return Node::make(std::move(terms));
+  // (All of them without the same factor are in the same order.)
+  return terms.empty() ? Expr(0) : Node::of_sorted(std::move(terms));
 }
 
 std::int64_t Expr::evaluate(

@@ -64,8 +64,8 @@ struct Expr::Node {
   static std::optional<std::vector<Factor>> divide(const std::vector<Factor>& a,
                                                    const std::vector<Factor>& b);
 
-  /// Puts `replace(atom)` in place of each atom, at this level only.
-  static Expr map_atoms(const Expr& e, const std::function<Expr(const Atom&)>& replace);
+  /// Puts `replace(atom)`, if that is something, in place of each atom, at this level only.
+  static Expr map_atoms(const Expr& e, const std::function<std::optional<Expr>(const Atom&)>& replace);
 };
 
 std::string_view name_of(Expr::Function function);

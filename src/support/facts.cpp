@@ -281,10 +281,10 @@ class Facts::Knowledge {
     return Node::map_atoms(e, [this](const Node::Atom& atom) { return rewrite(atom); });
   }
 
-  Expr rewrite(const Node::Atom& atom) const {
+  std::optional<Expr> rewrite(const Node::Atom& atom) const {
     if (atom.is_symbol()) {
       const auto found = facts_.representatives_.find(atom.name);
-      return found == facts_.representatives_.end() ? Node::of_atom(atom) : found->second;
+      return found == facts_.representatives_.end() ? std::nullopt : std::optional(found->second);
     }
     std::vector<Expr> arguments;
     arguments.reserve(atom.arguments.size());

@@ -390,7 +390,7 @@ bool GraphFuzzer::check_run(const Compiled& compiled, const Subject& subject, co
 /// The passes without any one of which the result is right.
 std::string GraphFuzzer::culprits(const Subject& subject, const Shaped& s, CompileOptions options, const CallOptions& how) const {
   std::vector<std::string> names;
-  const auto on_graph = dataflow_pipeline();
+  const auto& on_graph = dataflow_pipeline();
   for (const auto& pass : on_graph.passes()) names.push_back(pass.name);
   const auto on_loops = linear::linear_pipeline(Schedule{});
   for (const auto& pass : on_loops.passes()) names.push_back(pass.name);

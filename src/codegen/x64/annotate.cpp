@@ -1,13 +1,13 @@
-#include "codegen/x64/annotate.h"
-
 #include <cctype>
 #include <charconv>
 
 #include <fmt/format.h>
 
+#include "codegen/machine_code.h"
 #include "codegen/x64/registers.h"
 
-namespace burin::codegen::x64 {
+namespace burin::codegen {
+namespace x64 {
 namespace {
 
 std::string physical_name(const Allocation& allocation, VReg reg, const TargetInfo& target) {
@@ -49,9 +49,9 @@ std::string with_physical_names(const std::string& text, const Allocation& alloc
 }
 
 }  // namespace
+}  // namespace x64
 
-std::string annotate(const Allocation& allocation, const MachineCode& code,
-                     const TargetInfo& target) {
+std::string annotate(const Allocation& allocation, const MachineCode& code, const TargetInfo& target) {
   const Program& program = allocation.program;
   std::string out;
   std::string_view origin;
@@ -62,9 +62,9 @@ std::string annotate(const Allocation& allocation, const MachineCode& code,
     if (from != origin && !from.empty()) out += fmt::format("; {}\n", from);
     origin = from;
     out += fmt::format("{:04x}  {}\n", code.offsets().at(n),
-                       with_physical_names(print(program, i), allocation, target));
+                       x64::with_physical_names(print(program, i), allocation, target));
   }
   return out;
 }
 
-}  // namespace burin::codegen::x64
+}  // namespace burin::codegen

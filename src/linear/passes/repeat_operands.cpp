@@ -49,7 +49,7 @@ std::optional<Expr> period_of(const Expr& index, const std::string& lane) {
 
 /// The index with another position along the lanes.
 Expr at_position(const Expr& index, const std::string& lane, const Expr& position) {
-  return Expr::Node::map_atoms(index, [&](const Atom& atom) { return period_of(atom, lane) ? position : Expr::Node::of_atom(atom); });
+  return Expr::Node::map_atoms(index, [&](const Atom& atom) { return period_of(atom, lane) ? std::optional(position) : std::nullopt; });
 }
 
 class RepeatOperands {

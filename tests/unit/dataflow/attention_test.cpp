@@ -99,7 +99,7 @@ TEST(AttentionPipeline, GuardHidesNaNOfTheQueryAsBefore) {
 }
 
 TEST(AttentionPipeline, BisectAndDisable) {
-  const auto pipeline = dataflow_pipeline();
+  const auto& pipeline = dataflow_pipeline();
   const Graph before = attention(true);
   for (int limit = 0; limit <= static_cast<int>(pipeline.passes().size()); ++limit) {
     Graph after = before;

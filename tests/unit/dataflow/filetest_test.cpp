@@ -14,7 +14,7 @@ namespace {
 std::string run_pass(const std::string& name, const std::string& input) {
   const Graph before = parse_graph(input);
   Graph after = before;
-  const auto pipeline = dataflow_pipeline();
+  const auto& pipeline = dataflow_pipeline();
   if (name == "all") {
     pipeline.run(after);
   } else {

@@ -221,7 +221,7 @@ TEST(CompileOptionsTest, Dumps) {
     all += stage + ' ';
   }
   for (const char* part :
-       {".dataflow.", ".linear.00.lower ", ".insert_buffers ", ".vcode ", ".allocated "})
+       {".dataflow.", ".linear.00.lower ", ".insert_buffers ", ".vcode ", ".allocated ", ".annotated "})
     EXPECT_NE(all.find(part), std::string::npos) << part << " in " << all;
 }
 

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "burin/error.h"
-#include "codegen/x64/annotate.h"
 #include "tests/unit/x64/vcode_kernel.h"
 
 namespace burin::codegen::test {
@@ -251,7 +250,7 @@ TEST_F(GeneralOps, CountersOffsetsAndAnnotation) {
   ASSERT_EQ(offsets.size(), kernel.b.program().code.size());
   EXPECT_TRUE(std::is_sorted(offsets.begin(), offsets.end()));
   EXPECT_LT(offsets.back(), kernel.code->size());
-  const std::string text = x64::annotate(kernel.allocation, *kernel.code, kernel.target);
+  const std::string text = annotate(kernel.allocation, *kernel.code, kernel.target);
   EXPECT_NE(text.find("; %1 = add %0, 1\n"), std::string::npos) << text;
   EXPECT_NE(text.find("ymm1 = add ymm0, 1"), std::string::npos) << text;
 }
