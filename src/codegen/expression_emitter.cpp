@@ -252,18 +252,16 @@ void ElementwiseEmitter::update(Op op, VReg variable, const std::vector<Element>
   b_.into(variable, VOp::mov, {reg(result)});
 }
 
+/// In the order in which fold_lanes_of_rows does it: a row gives the same bits however many are folded with it.
 VReg ElementwiseEmitter::fold_lanes(Op op, VReg x) {
   auto swap128 = [&](VReg v, std::int64_t imm) { return b_.op(VOp::shuffle128, {reg(v), reg(v)}, imm); };
   auto swap_in = [&](VReg v, std::int64_t imm) { return b_.op(VOp::permute_in128, {reg(v)}, imm); };
-  constexpr std::int64_t kZmmBytes = 64;
-  if (target_.vector_bytes == kZmmBytes) {
-    x = combine(op, x, swap128(x, kSwap256));
-    x = combine(op, x, swap128(x, kSwap128));
-  } else {
-    x = combine(op, x, swap128(x, kSwap128Avx2));
-  }
   x = combine(op, x, swap_in(x, kSwap64));
-  return combine(op, x, swap_in(x, kSwap32));
+  x = combine(op, x, swap_in(x, kSwap32));
+  constexpr std::int64_t kZmmBytes = 64;
+  if (target_.vector_bytes != kZmmBytes) return combine(op, x, swap128(x, kSwap128Avx2));
+  x = combine(op, x, swap128(x, kSwap128));
+  return combine(op, x, swap128(x, kSwap256));
 }
 
 /// A transpose whose steps add what they bring together, so that there are half as many vectors after each.

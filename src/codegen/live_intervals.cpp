@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <memory>
 #include <span>
 
 #include <fmt/format.h>
@@ -78,6 +79,7 @@ std::vector<std::uint32_t> loop_depths(const Program& program,
     depth[last_jump[l] + 1] -= 1;  // may wrap around; the running sum wraps back
   }
   for (std::size_t i = 1; i < depth.size(); ++i) depth[i] += depth[i - 1];
+  depth.pop_back();
   return depth;
 }
 
@@ -89,16 +91,15 @@ struct Reference {
 /// What each instruction refers to, in one array: the passes below each go over it.
 class References {
  public:
-  explicit References(const Program& program) {
+  explicit References(const Program& program)
+      : all_(std::make_unique_for_overwrite<Reference[]>(kMostRegisters * program.code.size())) {
     first_.reserve(program.code.size() + 1);
-    all_.reserve(4 * program.code.size());
+    Reference* end = all_.get();
     for (const Instruction& i : program.code) {
-      first_.push_back(static_cast<std::uint32_t>(all_.size()));
-      for_each_register(const_cast<Instruction&>(i), [this](const VReg& r, bool read, bool write) {
-        all_.push_back({r, read, write});
-      });
+      first_.push_back(end);
+      for_each_register(const_cast<Instruction&>(i), [&end](const VReg& r, bool read, bool write) { *end++ = {r, read, write}; });
     }
-    first_.push_back(static_cast<std::uint32_t>(all_.size()));
+    first_.push_back(end);
   }
 
   std::span<const Reference> of(std::uint32_t instruction) const {
@@ -106,12 +107,12 @@ class References {
   }
   /// Of the instructions [first, last).
   std::span<const Reference> between(std::uint32_t first, std::uint32_t last) const {
-    return {all_.data() + first_[first], all_.data() + first_[last]};
+    return {first_[first], first_[last]};
   }
 
  private:
-  std::vector<Reference> all_;
-  std::vector<std::uint32_t> first_;
+  std::unique_ptr<Reference[]> all_;
+  std::vector<const Reference*> first_;  ///< of each instruction; the end of the last
 };
 
 /// Live-in and live-out sets of blocks, over the registers that are live across a block's edge.
@@ -208,36 +209,33 @@ class Liveness {
 
 }  // namespace
 
-std::vector<LiveInterval> live_intervals(const Program& program) {
+void LiveInterval::cover(std::uint32_t from, std::uint32_t to) {
+  begin = empty() ? from : std::min(begin, from);
+  end = std::max(end, to);
+}
+
+void LiveInterval::refer(const Instruction& instruction, std::uint32_t index, std::uint32_t in_loops, bool read, bool write) {
+  static constexpr float kPowers[] = {1e0F, 1e1F, 1e2F, 1e3F, 1e4F, 1e5F, 1e6F};
+  const bool writes_early = instruction.temp_count != 0;
+  if (read) cover(2 * index, 2 * index + 1);
+  if (write) cover(writes_early ? 2 * index : 2 * index + 1, 2 * index + 2);
+  cost += kPowers[std::min<std::size_t>(in_loops, std::size(kPowers) - 1)] * static_cast<float>(int{read} + int{write});
+  depth = std::max(depth, in_loops);
+}
+
+LiveIntervals live_intervals(const Program& program) {
   const std::vector<std::uint32_t> labels = find_labels(program);
   const std::vector<Block> blocks = find_blocks(program, labels);
-  const std::vector<std::uint32_t> depth = loop_depths(program, labels);
+  LiveIntervals intervals{std::vector<LiveInterval>(program.registers.size()), loop_depths(program, labels)};
   const References references(program);
-
-  std::vector<LiveInterval> intervals(program.registers.size(), {kNone, 0, 0, 0});
-  const auto cover = [&intervals](VReg r, std::uint32_t begin, std::uint32_t end) {
-    intervals[r].begin = std::min(intervals[r].begin, begin);
-    intervals[r].end = std::max(intervals[r].end, end);
-  };
-
-  for (std::uint32_t i = 0; i < program.code.size(); ++i) {
-    static constexpr float kPowers[] = {1e0F, 1e1F, 1e2F, 1e3F, 1e4F, 1e5F, 1e6F};
-    const float cost = kPowers[std::min<std::size_t>(depth[i], std::size(kPowers) - 1)];
-    const bool writes_early = program.code[i].temp_count != 0;
-    for (const auto& [r, read, write] : references.of(i)) {
-      if (read) cover(r, 2 * i, 2 * i + 1);
-      if (write) cover(r, writes_early ? 2 * i : 2 * i + 1, 2 * i + 2);
-      intervals[r].cost += cost * static_cast<float>(int{read} + int{write});
-      intervals[r].depth = std::max(intervals[r].depth, depth[i]);
-    }
-  }
+  for (std::uint32_t i = 0; i < program.code.size(); ++i)
+    for (const auto& [r, read, write] : references.of(i))
+      intervals.of[r].refer(program.code[i], i, intervals.in_loops[i], read, write);
   const Liveness liveness(program.registers.size(), references, blocks);
   // What is live into a block is read in it or live out of it, what is live out of one is written in it or live into it:
   // the outermost edges are enough.
-  liveness.each_first_in([&](VReg r, std::uint32_t b) { cover(r, 2 * blocks[b].first, 2 * blocks[b].first + 1); });
-  liveness.each_last_out([&](VReg r, std::uint32_t b) { cover(r, 2 * blocks[b].last - 1, 2 * blocks[b].last); });
-  for (LiveInterval& interval : intervals)
-    if (interval.begin == kNone) interval.begin = interval.end;
+  liveness.each_first_in([&](VReg r, std::uint32_t b) { intervals.of[r].cover(2 * blocks[b].first, 2 * blocks[b].first + 1); });
+  liveness.each_last_out([&](VReg r, std::uint32_t b) { intervals.of[r].cover(2 * blocks[b].last - 1, 2 * blocks[b].last); });
   return intervals;
 }
 

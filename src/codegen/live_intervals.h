@@ -28,9 +28,19 @@ struct LiveInterval {
 
   bool empty() const { return begin == end; }
   std::uint32_t length() const { return end - begin; }
+
+  /// Takes in the positions [from, to).
+  void cover(std::uint32_t from, std::uint32_t to);
+  /// Takes in a reference of the instruction with this index, so deep in loops.
+  void refer(const Instruction& instruction, std::uint32_t index, std::uint32_t in_loops, bool read, bool write);
 };
 
-/// The intervals of all virtual registers. Throws burin::Error for a jump to no label.
-std::vector<LiveInterval> live_intervals(const Program& program);
+struct LiveIntervals {
+  std::vector<LiveInterval> of;        ///< by virtual register
+  std::vector<std::uint32_t> in_loops;  ///< by instruction: in how many loops it is
+};
+
+/// Throws burin::Error for a jump to no label.
+LiveIntervals live_intervals(const Program& program);
 
 }  // namespace burin::codegen

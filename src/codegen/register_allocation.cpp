@@ -1,11 +1,11 @@
 // Register allocation: linear scan over live intervals; what does not fit lives in the frame.
 //
-// A round computes the intervals (live_intervals.h) and hands out registers in the order in which
-// intervals begin. Where none is free, one of the intervals alive there is spilled: of those whose
-// innermost use is in the least deep loop, the one that costs least for each crowded position it
-// leaves (crowded: where more intervals overlap than there are registers). So a value that lives
-// across a hot loop without being used in it leaves its register to those that are. If anything was
-// spilled, the program is rewritten and the next round begins:
+// A round hands out registers in the order in which intervals (live_intervals.h) begin. Where none
+// is free, one of the intervals alive there is spilled: of those whose innermost use is in the least
+// deep loop, the one that costs least for each crowded position it leaves (crowded: where more
+// intervals overlap than there are registers). So a value that lives across a hot loop without being
+// used in it leaves its register to those that are. If anything was spilled, the program is
+// rewritten, its intervals move along, and the next round begins:
 //
 //     v7 = mul v1, v2        ->   v20 = mul v1, v2
 //                                 spill_store v20, slot 0
@@ -107,8 +107,8 @@ class Allocator {
   }
 
   Allocation run() {
+    intervals_ = live_intervals(result_.program);
     for (int round = 0; round < kMaxRounds; ++round) {
-      intervals_ = live_intervals(result_.program);
       find_crowds();
       scan();
       if (spilled_.empty()) return std::move(result_);
@@ -153,11 +153,11 @@ class Allocator {
   void find_crowds() {
     const std::size_t positions = 2 * program().code.size() + 1;
     for (std::vector<std::int32_t>& c : crowds_) c.assign(positions + 1, 0);
-    for (VReg r = 0; r < intervals_.size(); ++r) {
-      if (intervals_[r].empty()) continue;
+    for (VReg r = 0; r < intervals_.of.size(); ++r) {
+      if (intervals_.of[r].empty()) continue;
       std::vector<std::int32_t>& c = crowds_[file_of(r)];
-      ++c[intervals_[r].begin];
-      --c[intervals_[r].end];
+      ++c[intervals_.of[r].begin];
+      --c[intervals_.of[r].end];
     }
     for (std::size_t f = 0; f < RegisterFiles::kCount; ++f) {
       const auto registers = static_cast<std::int32_t>(files_.size(f));
@@ -175,24 +175,24 @@ class Allocator {
   std::vector<VReg> by_begin() const {
     const std::size_t positions = 2 * result_.program.code.size() + 1;
     std::vector<std::uint32_t> first(positions + 1, 0);
-    for (const LiveInterval& i : intervals_)
+    for (const LiveInterval& i : intervals_.of)
       if (!i.empty()) ++first[i.begin + 1];
     for (std::size_t p = 1; p < first.size(); ++p) first[p] += first[p - 1];
     std::vector<VReg> order(first.back());
-    for (VReg r = 0; r < intervals_.size(); ++r)
-      if (!intervals_[r].empty()) order[first[intervals_[r].begin]++] = r;
+    for (VReg r = 0; r < intervals_.of.size(); ++r)
+      if (!intervals_.of[r].empty()) order[first[intervals_.of[r].begin]++] = r;
     return order;
   }
 
   /// By register: a dying source whose register would suit it, or kNoReg.
   std::vector<VReg> find_hints() {
-    std::vector<VReg> hints(intervals_.size(), kNoReg);
+    std::vector<VReg> hints(intervals_.of.size(), kNoReg);
     for (std::uint32_t at = 0; at < program().code.size(); ++at) {
       const Instruction& i = program().code[at];
-      if (i.dst == kNoReg || intervals_[i.dst].begin != 2 * at + 1) continue;
+      if (i.dst == kNoReg || intervals_.of[i.dst].begin != 2 * at + 1) continue;
       for (std::size_t n = 0; n < sources_to_overwrite(i.op); ++n) {
         const Operand& s = i.src[n];
-        if (s.kind != Operand::Kind::reg || intervals_[s.reg].end != 2 * at + 1) continue;
+        if (s.kind != Operand::Kind::reg || intervals_.of[s.reg].end != 2 * at + 1) continue;
         if (file_of(s.reg) != file_of(i.dst)) continue;
         hints[i.dst] = s.reg;
         break;
@@ -203,12 +203,12 @@ class Allocator {
 
   /// Spilling it would free no register anywhere: made for one instruction, or written and read in
   /// neighbouring ones.
-  bool must_stay(VReg r) const { return traits_[r].pinned || intervals_[r].length() <= 2; }
+  bool must_stay(VReg r) const { return traits_[r].pinned || intervals_.of[r].length() <= 2; }
 
   /// Whether to spill `a` rather than `b` at this position.
   bool cheaper(VReg a, VReg b, std::uint32_t position) const {
-    const LiveInterval& x = intervals_[a];
-    const LiveInterval& y = intervals_[b];
+    const LiveInterval& x = intervals_.of[a];
+    const LiveInterval& y = intervals_.of[b];
     if (x.depth != y.depth) return x.depth < y.depth;
     const float wx = weight(a, position);
     const float wy = weight(b, position);
@@ -216,16 +216,16 @@ class Allocator {
   }
   float weight(VReg r, std::uint32_t position) const {
     const std::vector<std::int32_t>& crowds = crowds_[file_of(r)];
-    const std::int32_t relieved = crowds[intervals_[r].end] - crowds[position];
+    const std::int32_t relieved = crowds[intervals_.of[r].end] - crowds[position];
     // A constant needs no store, and often no register either.
     const float cost =
-        traits_[r].constant.is_constant ? intervals_[r].cost / 2 : intervals_[r].cost;
+        traits_[r].constant.is_constant ? intervals_.of[r].cost / 2 : intervals_.of[r].cost;
     return cost / static_cast<float>(std::max(relieved, 1));
   }
 
   void scan() {
     spilled_.clear();
-    result_.physical.assign(intervals_.size(), kUnassigned);
+    result_.physical.assign(intervals_.of.size(), kUnassigned);
     const std::vector<VReg> hints = find_hints();
 
     // By file and physical register: its latest owner, and where that one's interval ends.
@@ -240,7 +240,7 @@ class Allocator {
       const std::size_t file = file_of(r);
       std::vector<VReg>& owner = owners[file];
       std::vector<std::uint32_t>& end = ends[file];
-      const std::uint32_t begin = intervals_[r].begin;
+      const std::uint32_t begin = intervals_.of[r].begin;
       const auto is_free = [&](std::size_t p) { return end[p] <= begin; };
       std::size_t pick = owner.size();
       if (const VReg hint = hints[r]; hint != kNoReg && result_.physical[hint] != kUnassigned)
@@ -263,7 +263,7 @@ class Allocator {
         if (victim == r) continue;
       }
       owner[pick] = r;
-      end[pick] = intervals_[r].end;
+      end[pick] = intervals_.of[r].end;
       result_.physical[r] = static_cast<std::uint8_t>(pick);
     }
   }
@@ -283,7 +283,7 @@ class Allocator {
     };
     std::vector<Slot> slots;
     std::sort(spilled_.begin(), spilled_.end(), [this](VReg a, VReg b) {
-      return std::pair(intervals_[a].begin, a) < std::pair(intervals_[b].begin, b);
+      return std::pair(intervals_.of[a].begin, a) < std::pair(intervals_.of[b].begin, b);
     });
     for (Traits& t : traits_) t.spilled = false;
     for (const VReg r : spilled_) {
@@ -293,10 +293,10 @@ class Allocator {
       if (!needs_slot) continue;
       const RegClass c = program().registers[r];
       auto slot = std::find_if(slots.begin(), slots.end(), [&](const Slot& s) {
-        return s.of == c && s.end <= intervals_[r].begin;
+        return s.of == c && s.end <= intervals_.of[r].begin;
       });
       if (slot == slots.end()) slot = slots.insert(slots.end(), Slot{c, 0});
-      slot->end = intervals_[r].end;
+      slot->end = intervals_.of[r].end;
       traits_[r].slot = result_.frame_slots + static_cast<std::uint32_t>(slot - slots.begin());
     }
     result_.frame_slots += static_cast<std::uint32_t>(slots.size());
@@ -308,18 +308,52 @@ class Allocator {
     old.swap(program().code);
     std::vector<Instruction>& code = program().code;
     code.reserve(old.size() + old.size() / 2);
+    std::vector<std::uint32_t> in_loops, moved_to(old.size());
+    in_loops.reserve(code.capacity());
+    const auto append = [&](const Instruction& i, std::uint32_t depth) {
+      code.push_back(i);
+      in_loops.push_back(depth);
+    };
+    const auto first_fresh = static_cast<VReg>(program().registers.size());
     std::uint32_t block = 0;
     for (std::uint32_t at = 0; at < old.size(); ++at) {
       Instruction& i = old[at];
+      const auto begin = moved_to[at] = static_cast<std::uint32_t>(code.size());
       if (is_superseded(i)) continue;
       block += int{i.op == VOp::label};  // what follows a jump not taken is reached in no other way
       fold_constants(i);
       replace_spilled(i, at, block);
+      const std::uint32_t depth = intervals_.in_loops[at];
       for (const Replacement& r : replacements_)
-        if (r.load) code.push_back(reload(r, i.origin));
-      code.push_back(i);
+        if (r.load) append(reload(r, i.origin), depth);
+      moved_to[at] = static_cast<std::uint32_t>(code.size());
+      append(i, depth);
       for (const Replacement& r : replacements_)
-        if (r.store) code.push_back(store(r, i.origin));
+        if (r.store) append(store(r, i.origin), depth);
+      if (!replacements_.empty()) refer_to_fresh(begin, first_fresh, depth);
+    }
+    move_intervals(moved_to, first_fresh);
+    intervals_.in_loops = std::move(in_loops);
+  }
+
+  /// What the instructions from this one on say of registers that this round has made.
+  void refer_to_fresh(std::uint32_t begin, VReg first_fresh, std::uint32_t depth) {
+    for (std::uint32_t at = begin; at < program().code.size(); ++at)
+      for_each_register(program().code[at], [&](VReg r, bool read, bool write) {
+        if (r >= first_fresh) intervals_.of[r].refer(program().code[at], at, depth, read, write);
+      });
+  }
+
+  /// Spill code moves what was there, and changes nothing else: no interval begins or ends at the edge of a block that gets
+  /// instructions there (only labels, before which no code goes, and jumps, behind which none goes, lead to another place).
+  void move_intervals(const std::vector<std::uint32_t>& moved_to, VReg first_fresh) {
+    const auto moved = [&](std::uint32_t position) { return 2 * moved_to[position / 2] + position % 2; };
+    for (VReg r = 0; r < first_fresh; ++r) {
+      LiveInterval& i = intervals_.of[r];
+      if (traits_[r].spilled)
+        i = {};
+      else if (!i.empty())
+        i.begin = moved(i.begin), i.end = moved(i.end - 1) + 1;
     }
   }
 
@@ -392,6 +426,7 @@ class Allocator {
     t.slot = traits_[spilled].slot;
     t.pinned = true;
     traits_.push_back(t);
+    intervals_.of.emplace_back();
     return fresh;
   }
 
@@ -418,8 +453,8 @@ class Allocator {
   const VReg originals_;  ///< registers from here on come from spills
   Allocation result_;
   std::vector<Traits> traits_;  ///< by register
+  LiveIntervals intervals_;
   // Of the current round:
-  std::vector<LiveInterval> intervals_;
   std::array<std::vector<std::int32_t>, RegisterFiles::kCount> crowds_;
   std::vector<VReg> spilled_;
   std::vector<Copy> copies_;  ///< by register

@@ -81,6 +81,9 @@ struct Program {
   std::vector<std::string> origins;  ///< text of the Linear IR expressions, by Instruction::origin; may be none
 };
 
+/// An instruction has so many registers at most.
+inline constexpr std::size_t kMostRegisters = 13;
+
 /// Calls `f(VReg&, bool is_read, bool is_write)` for every register of an instruction (temps are writes).
 template <typename F>
 void for_each_register(Instruction& i, F&& f);

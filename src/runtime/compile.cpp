@@ -96,6 +96,7 @@ class Compiler {
     if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides, usual);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
     if (!(schedule.packed_when == Expr(0))) add_packed(axes, schedule.packed_when, overrides);
+    if (!(schedule.side_by_side_when == Expr(0))) add_side_by_side(axes, schedule.side_by_side_when, overrides, usual);
     if (!(schedule.staggered_when == Expr(0))) add_staggered(axes, schedule.staggered_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
@@ -180,6 +181,12 @@ class Compiler {
   void add_packed(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     overrides.rows_packed = true;
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "packed", "pack_rows");
+  }
+
+  /// Rows of one vector, several folded at once, for those shapes that the schedule names.
+  void add_side_by_side(const AxisMap& axes, const Expr& when, ScheduleOptions overrides, std::size_t usual) {
+    overrides.rows_side_by_side = true;
+    add_streaming(axes, when, overrides, usual, "side_by_side");
   }
 
   /// Staggered rows, where the group's can be, for those shapes that the schedule names.

@@ -252,8 +252,8 @@ class Scheduler {
   }
 
   /// Short rows leave most lanes empty, and each of them waits for what it folds. Where nothing is folded only very short
-  /// ones lose by that. Rows that are known to fill the lanes are folded side by side (many rows at once are long code: too
-  /// long to be one more variant), longer ones staggered.
+  /// ones lose by that. Rows that are known to fill the lanes are folded side by side, longer ones staggered. (Many rows at
+  /// once are long code: of rows of any length it is a variant only for those of one vector, which memory waits for.)
   void choose_rows_or_elements() {
     const auto rows = row_axis_for_lanes();
     if (!rows || (anchors_.empty() && merges_rows())) return;
@@ -263,7 +263,7 @@ class Scheduler {
     const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - is_filled);
     rows_in_lanes_ = options_.rows_in_lanes || (is_short == Expr(1) && !options_.rows_packed);
     const Expr side_by_side = elements.as_constant() ? fits_side_by_side * is_filled : Expr(0);
-    const bool is_variant = options_.stream || options_.rows_in_lanes || options_.rows_staggered || options_.rows_packed;
+    const bool is_variant = options_.stream || options_.rows_in_lanes || options_.rows_staggered || options_.rows_packed || options_.rows_side_by_side;
     if (!is_variant && !(side_by_side == Expr(1))) schedule_.packed_when = packs_rows(*rows);
     const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kSideBySideRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
     if (rows_in_lanes_) {
@@ -272,14 +272,16 @@ class Scheduler {
       choose_trips();
       return;
     }
-    schedule_.side_by_side = side_by_side == Expr(1);
+    schedule_.side_by_side = side_by_side == Expr(1) || options_.rows_side_by_side;
     schedule_.staggered = options_.rows_staggered;  // (not all groups can be: it is never the only variant)
+    if (options_.rows_side_by_side) schedule_.trips[schedule_.lane_axis] = target_.lanes();
     if (schedule_.side_by_side || schedule_.staggered) {
       schedule_.row_axis = *rows;
       schedule_.row_block = schedule_.row_group = schedule_.side_by_side ? kRowsOfItem : kStaggeredRows;
       return;
     }
     schedule_.rows_when = is_short;
+    schedule_.side_by_side_when = equal(elements, target_.lanes()) * fills_lanes(target_.lanes());
     schedule_.staggered_when = staggered;
     schedule_.packed_rows = options_.rows_packed;
   }
@@ -474,11 +476,13 @@ class Scheduler {
       schedule_.moments_at_once = options_.stream && !anchors_.empty();
       schedule_.stream = options_.stream;
       if (!rows_in_lanes_) schedule_.stream_when = leave_all_caches();
+      schedule_.side_by_side_when *= schedule_.stream_when;
       schedule_.whole_vectors = schedule_.stream && stores_lanes();
       if (goes_over_columns()) schedule_.delay_when = schedule_.stream_when * are_enough(kGroupOfPanels);
       const bool one_vector = rows_in_lanes_ || transposed_axis_ || schedule_.side_by_side || schedule_.staggered;
       schedule_.lane_steps = schedule_.packed_rows ? std::vector{lanes} : one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
       if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, kLeftRowsAtOnce, 1};
+      if (options_.rows_side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};  // of so many rows few are left over
       if (schedule_.packed_rows) schedule_.elementwise_rows = {kPackedVectors};
     }
     schedule_.transposed_rows = {lanes, 4, 3, 2, 1};
@@ -684,6 +688,7 @@ std::vector<std::pair<std::string, std::string>> Schedule::describe(const AxisMa
   if (!(rows_when == Expr(0))) out.emplace_back("rows_in_lanes_when", rows_when.to_string());
   if (!(packed_when == Expr(0))) out.emplace_back("packed_when", packed_when.to_string());
   if (packed_rows) out.emplace_back("packed_rows", "yes");
+  if (!(side_by_side_when == Expr(0))) out.emplace_back("side_by_side_when", side_by_side_when.to_string());
   if (!(staggered_when == Expr(0))) out.emplace_back("rows_staggered_when", staggered_when.to_string());
   if (side_by_side) out.emplace_back("side_by_side", "yes");
   if (!(online_when == Expr(0))) out.emplace_back("online_when", online_when.to_string());

@@ -32,6 +32,7 @@ struct ScheduleOptions {
   bool delay_stores = false;                 ///< with `stream`, where it goes over columns: see Schedule
   bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
   bool rows_packed = false;                  ///< the same: several rows lie in one vector
+  bool rows_side_by_side = false;            ///< the same: rows, of one vector each, are folded side by side
   bool rows_staggered = false;               ///< the same: times over one row go on with those over its neighbours
 };
 
@@ -84,6 +85,7 @@ struct Schedule {
   Expr delay_when = 0;              ///< for which shapes stores of a panel had better go along with the next one, too
   Expr rows_when = 0;               ///< for which shapes rows had better lie in the lanes than their elements
   Expr packed_when = 0;             ///< for which shapes several rows had better lie in one vector
+  Expr side_by_side_when = 0;       ///< for which shapes rows of one vector had better be folded side by side
   Expr staggered_when = 0;          ///< for which shapes times over one row had better go on with those over its neighbours
   bool side_by_side = false;        ///< `row_axis` is around the lanes, once for each time over rows, and its elements are tiled
   bool packed_rows = false;         ///< several rows lie in one vector, where the group's can

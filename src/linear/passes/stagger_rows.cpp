@@ -73,14 +73,16 @@ class StaggerRows {
     for_each_expression(times, [&](const Expression& e) {
       if (!is_memory(e) || ir_.memory[e.memory].kind != Memory::Kind::worker) return;
       const auto elements = e.index.coefficient(row_);
-      plain = plain && elements && !(*elements == Expr(0)) && !in_row(e.index).uses(row_) &&
-              elements_.try_emplace(e.memory, *elements).first->second == *elements;
+      plain = plain && elements && !(*elements == Expr(0)) && elements_.try_emplace(e.memory, *elements).first->second == *elements;
+      if (!plain) return;
+      to_first_.try_emplace(e.memory, *elements * (block_ - Expr::symbol(row_)));
+      plain = !in_first_row(e).uses(row_);
     });
     return plain;
   }
 
-  /// An index of a buffer without the row.
-  Expr in_row(const Expr& index) const { return index.substitute({{row_, block_}}); }
+  /// The element of a buffer that lies there in the first row of the block.
+  Expr in_first_row(const Expression& e) const { return e.index + to_first_.at(e.memory); }
 
   /// What a time keeps only the next one reads, the same elements in the same order.
   bool hands_on(const Block& times, std::size_t time) const {
@@ -106,7 +108,7 @@ class StaggerRows {
   void keep_one_row(Block& times) {
     for (const auto& [memory, elements] : elements_) ir_.memory[memory].elements = elements;
     for_each_expression(times, [&](Expression& e) {
-      if (is_memory(e) && elements_.contains(e.memory)) e.index = in_row(e.index);
+      if (is_memory(e) && elements_.contains(e.memory)) e.index = in_first_row(e);
     });
   }
 
@@ -186,6 +188,7 @@ class StaggerRows {
   std::string row_;
   Expr block_;
   std::map<MemoryId, Expr> elements_;
+  std::map<MemoryId, Expr> to_first_;  ///< what lies between a row and the first one
 };
 
 }  // namespace

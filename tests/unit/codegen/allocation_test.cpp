@@ -86,7 +86,7 @@ TEST(LiveIntervals, StraightLine) {
   const VReg c = w.op(VOp::add, {reg(a), reg(b)});       // 3
   const VReg unused = w.op(VOp::mul, {reg(a), reg(c)});  // 4
   const VReg never = w.vector();
-  const auto i = live_intervals(p);
+  const auto i = live_intervals(p).of;
   EXPECT_EQ(span(i[g]), Span(1, 5));
   EXPECT_EQ(span(i[a]), Span(3, 9));
   EXPECT_EQ(span(i[b]), Span(5, 7));
@@ -103,7 +103,7 @@ TEST(LiveIntervals, TemporariesOverlapSourcesAndDestination) {
   const VReg d = w.op(VOp::div64, {reg(a), reg(b)});  // 2
   p.code.back().temp_count = 1;
   const VReg t = p.code.back().temps[0] = w.vector();
-  const auto i = live_intervals(p);
+  const auto i = live_intervals(p).of;
   EXPECT_EQ(span(i[a]), Span(1, 5));
   EXPECT_EQ(span(i[t]), Span(4, 6));
   EXPECT_EQ(span(i[d]), Span(4, 6));
@@ -121,7 +121,7 @@ TEST(LiveIntervals, LoopsKeepAliveWhatTheNextTurnReads) {
   w.into(counter, VOp::add64, {reg(counter), reg(inside)});           // 5
   w.jump_if(Cond::lt, counter, reg(n), head);                         // 6
   w.store64(counter, n, 0);                                           // 7
-  const auto i = live_intervals(p);
+  const auto i = live_intervals(p).of;
   EXPECT_EQ(span(i[before]), Span(3, 14)) << "up to the end of the loop";
   EXPECT_EQ(span(i[counter]), Span(5, 15));
   EXPECT_EQ(span(i[inside]), Span(9, 11));
@@ -141,7 +141,7 @@ TEST(LiveIntervals, TwoJumpsBackAreOneLoop) {
   w.jump_if(Cond::lt, n, immediate(3), head);
   const VReg inside = w.imm64(3);
   w.jump_if(Cond::lt, inside, immediate(2), head);
-  EXPECT_EQ(live_intervals(p)[inside].depth, 1U);
+  EXPECT_EQ(live_intervals(p).of[inside].depth, 1U);
 }
 
 TEST(LiveIntervals, JumpToNowhere) {

@@ -162,6 +162,21 @@ TEST_P(BeyondCaches, Results) {
   }
 }
 
+/// Rows of one vector: whole tiles of them, and some that are left over.
+TEST_P(BeyondCaches, RowsOfOneVector) {
+  const std::int64_t lanes = target_for(isa_from_string(GetParam())).lanes();
+  const bool side_by_side = GetParam() == std::string("avx512");
+  const Case c{R"(graph @rows(%x: f32[M,N], %y: f32[M,N]) {
+        %a = add %x, %y
+        %p = softmax %a, axis=1
+        return %p
+      })", side_by_side ? "side_by_side" : "stream"};
+  CompiledSubgraph compiled = compile_case(c);
+  for (const std::int64_t rows : {15, 16, 17, 31, 32, 33, 115})
+    for (const std::int64_t elements : {lanes - 1, lanes, lanes + 1, 2 * lanes})
+      check(compiled, parse_graph(c.text), {{"M", rows}, {"N", elements}});
+}
+
 /// Sum and squares are folded at once, of what is near to zero.
 TEST_P(BeyondCaches, NormOfWhatIsFarFromZero) {
   for (const char* const text : {kNorm, kNormOfRows}) {
