@@ -252,7 +252,7 @@ void ElementwiseEmitter::update(Op op, VReg variable, const std::vector<Element>
   b_.into(variable, VOp::mov, {reg(result)});
 }
 
-/// In the order in which fold_lanes_of_rows does it: a row gives the same bits however many are folded with it.
+/// In the order in which fold_lanes_of_rows does it: a row gives the same sum, to the bit, however many are folded with it.
 VReg ElementwiseEmitter::fold_lanes(Op op, VReg x) {
   auto swap128 = [&](VReg v, std::int64_t imm) { return b_.op(VOp::shuffle128, {reg(v), reg(v)}, imm); };
   auto swap_in = [&](VReg v, std::int64_t imm) { return b_.op(VOp::permute_in128, {reg(v)}, imm); };

@@ -39,7 +39,7 @@ class Hoisting {
   void run() {
     std::vector<Instruction> old;
     old.swap(program_.code);
-    program_.code.reserve(old.size() + old.size() / 8);
+    program_.code.reserve(old.size());
     std::uint32_t end = 0;  // of the loop that `at` is in
     for (std::uint32_t at = 0; at < old.size(); ++at) {
       if (loop_end_[at] != kNone) {

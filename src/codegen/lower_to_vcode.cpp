@@ -621,7 +621,10 @@ class PhaseEmitter {
         count(code[at], -1U);
       }
     }
-    std::erase_if(code, [&](const Instruction& i) { return dead[static_cast<std::size_t>(&i - code.data())]; });
+    std::size_t kept = 0;
+    for (std::size_t at = 0; at < code.size(); ++at)
+      if (!dead[at]) code[kept++] = code[at];
+    code.resize(kept);
   }
 
   const LinearIR& ir_;

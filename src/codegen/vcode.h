@@ -81,8 +81,8 @@ struct Program {
   std::vector<std::string> origins;  ///< text of the Linear IR expressions, by Instruction::origin; may be none
 };
 
-/// An instruction has so many registers at most.
-inline constexpr std::size_t kMostRegisters = 13;
+/// An instruction has so many registers at most: sources, base, index, mask, count and stride, temporaries, destination.
+inline constexpr std::size_t kMostRegisters = std::tuple_size_v<decltype(Instruction::src)> + 5 + std::tuple_size_v<decltype(Instruction::temps)> + 1;
 
 /// Calls `f(VReg&, bool is_read, bool is_write)` for every register of an instruction (temps are writes).
 template <typename F>

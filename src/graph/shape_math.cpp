@@ -148,8 +148,8 @@ class Unclamping {
     return Expr::Node::map_atoms(e, [this](const Atom& atom) { return visit(atom); });
   }
 
-  Expr visit(const Atom& atom) {
-    if (atom.is_symbol()) return Expr::Node::of_atom(atom);
+  std::optional<Expr> visit(const Atom& atom) {
+    if (atom.is_symbol()) return std::nullopt;
     if (atom.function == Function::select) {
       // select(x < y, behind the end, in the tensor)
       const Atom* less = Expr::Node::lone_function(atom.arguments[0], Function::less);

@@ -639,6 +639,8 @@ class Verifier {
       fail("{} does not vary over an enclosing lane loop", value(e.in[0]));
     if (!ir_.facts.proves_at_least(ir_.lanes - extent_bound(*lanes->loop), 0))
       fail("segments of loop {}, which may have more lanes than one vector", lanes->loop->var);
+    if (const auto length = e.index.as_constant(); length && 2 * *length > ir_.lanes)
+      fail("segments of {} lanes are more than half a vector of {}", *length, ir_.lanes);
   }
 
   const LinearIR& ir_;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <set>
 
 #include "burin/error.h"
 #include "codegen/lower_to_vcode.h"
@@ -96,7 +97,7 @@ class Compiler {
     if (!(schedule.delay_when == Expr(0))) add_delayed(axes, schedule.delay_when, overrides, usual);
     if (!(schedule.rows_when == Expr(0))) add_rows(axes, schedule.rows_when, overrides);
     if (!(schedule.packed_when == Expr(0))) add_packed(axes, schedule.packed_when, overrides);
-    if (!(schedule.side_by_side_when == Expr(0))) add_side_by_side(axes, schedule.side_by_side_when, overrides, usual);
+    if (!(schedule.side_by_side_when == Expr(0))) add_side_by_side(axes, schedule.side_by_side_when, overrides);
     if (!(schedule.staggered_when == Expr(0))) add_staggered(axes, schedule.staggered_when, overrides);
     if (!(schedule.few_queries_when == Expr(0)))
       add_alternative(axes, schedule_few_queries(body_, axes, target_, schedule), few_queries, "few_queries");
@@ -155,7 +156,7 @@ class Compiler {
     Schedule schedule = choose_schedule(body_, axes, target_, overrides);
     if (!add_alternative(axes, schedule, when, name, pass)) return usual;
     const std::size_t added = kernel_->variants.size() - 1;
-    if (joins_moments_[added] != joins_moments_[usual]) {
+    if (changed_[added].contains("join_moments") != changed_[usual].contains("join_moments")) {
       schedule.stream = false;
       usual = kernel_->variants.size();
       add_alternative(axes, schedule, 0, name + ".unaligned");
@@ -183,10 +184,13 @@ class Compiler {
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "packed", "pack_rows");
   }
 
-  /// Rows of one vector, several folded at once, for those shapes that the schedule names.
-  void add_side_by_side(const AxisMap& axes, const Expr& when, ScheduleOptions overrides, std::size_t usual) {
+  /// Rows of one vector, several folded at once, for those shapes that the schedule names. The first variant, which runs if
+  /// outputs are not aligned, has the same sums, but what it contracts may be in different loops here.
+  void add_side_by_side(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
+    constexpr std::size_t kFirst = 0;
+    if (changed_[kFirst].contains("contract_multiply_add")) return;
     overrides.rows_side_by_side = true;
-    add_streaming(axes, when, overrides, usual, "side_by_side");
+    add_streaming(axes, when, overrides, kFirst, "side_by_side");
   }
 
   /// Staggered rows, where the group's can be, for those shapes that the schedule names.
@@ -245,7 +249,9 @@ class Compiler {
     variant.worker_bytes_slot = kernel_->tape.add(variant.worker_bytes);
     variant.call_bytes_slot = kernel_->tape.add(variant.call_bytes);
     kernel_->variants.push_back(std::move(variant));
-    joins_moments_.push_back(has_changed("join_moments"));
+    std::set<std::string>& changed = changed_.emplace_back();
+    for (const PassTiming& t : passes_)
+      if (t.changed) changed.insert(t.name);
   }
 
   /// Null: Burin's own code computes products.
@@ -297,7 +303,7 @@ class Compiler {
   TargetInfo target_;
   PassOptions pass_options_;
   std::vector<PassTiming> passes_;   ///< of the last variant
-  std::vector<bool> joins_moments_;  ///< by variant
+  std::vector<std::set<std::string>> changed_;  ///< by variant: the passes that changed something
   DumpFunction dump_;
   std::shared_ptr<runtime::Kernel> kernel_ = std::make_shared<runtime::Kernel>();
 };

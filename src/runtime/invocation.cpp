@@ -38,7 +38,7 @@ struct Invocation::State {
   std::map<std::string, std::int64_t> bound_symbols;
   bool interprets = false;                    ///< what no variant computes for the shapes that are bound
   const Kernel::Variant* chosen = nullptr;    ///< for the shapes that are bound
-  const Kernel::Variant* variant = nullptr;   ///< that runs: the chosen one, or the first where pointers forbid that
+  const Kernel::Variant* variant = nullptr;   ///< that runs: the chosen one, or its `unaligned` where pointers are not aligned
   std::vector<std::int64_t> registers;        ///< of the tape: the parameter block
   std::vector<std::int64_t> binding_registers;
   std::vector<Dims> output_shapes;

@@ -281,7 +281,7 @@ class Scheduler {
       return;
     }
     schedule_.rows_when = is_short;
-    schedule_.side_by_side_when = equal(elements, target_.lanes()) * fills_lanes(target_.lanes());
+    schedule_.side_by_side_when = equal(elements, target_.lanes()) * fills_lanes(target_.lanes()) * less_equal(kRowsOfItem, axes_.axes[*rows].extent);
     schedule_.staggered_when = staggered;
     schedule_.packed_rows = options_.rows_packed;
   }
@@ -482,7 +482,7 @@ class Scheduler {
       const bool one_vector = rows_in_lanes_ || transposed_axis_ || schedule_.side_by_side || schedule_.staggered;
       schedule_.lane_steps = schedule_.packed_rows ? std::vector{lanes} : one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
       if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, kLeftRowsAtOnce, 1};
-      if (options_.rows_side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};  // of so many rows few are left over
+      if (options_.rows_side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};  // (few are left over)
       if (schedule_.packed_rows) schedule_.elementwise_rows = {kPackedVectors};
     }
     schedule_.transposed_rows = {lanes, 4, 3, 2, 1};

@@ -341,8 +341,8 @@ Expr Expr::Node::map_atoms(const Expr& e, const std::function<std::optional<Expr
     Term kept{term.coefficient, {}};
     std::vector<Expr> replaced;
     for (const Factor& factor : term.factors) {
-      if (std::optional<Expr> replacement = replace(factor.atom))
-        replaced.insert(replaced.end(), static_cast<std::size_t>(factor.power), std::move(*replacement));
+      if (const std::optional<Expr> replacement = replace(factor.atom))
+        replaced.insert(replaced.end(), static_cast<std::size_t>(factor.power), *replacement);
       else
         kept.factors.push_back(factor);
     }

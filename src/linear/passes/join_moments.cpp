@@ -45,10 +45,9 @@ std::optional<Expr> equation_in(const Expr& e) {
 
 /// The expression where the equation holds (1), or does not (0).
 Expr where_equation_is(const Expr& e, const Expr& equation, int truth) {
-  return Expr::Node::map_atoms(e, [&](const Atom& atom) {
-    const Expr whole = Expr::Node::of_atom(atom);
-    if (whole == equation) return Expr(truth);
-    if (atom.is_symbol()) return whole;
+  return Expr::Node::map_atoms(e, [&](const Atom& atom) -> std::optional<Expr> {
+    if (Expr::Node::of_atom(atom) == equation) return Expr(truth);
+    if (atom.is_symbol()) return std::nullopt;
     std::vector<Expr> arguments;
     for (const Expr& argument : atom.arguments) arguments.push_back(where_equation_is(argument, equation, truth));
     return Expr::apply(atom.function, arguments);

@@ -74,9 +74,7 @@ class StaggerRows {
       if (!is_memory(e) || ir_.memory[e.memory].kind != Memory::Kind::worker) return;
       const auto elements = e.index.coefficient(row_);
       plain = plain && elements && !(*elements == Expr(0)) && elements_.try_emplace(e.memory, *elements).first->second == *elements;
-      if (!plain) return;
-      to_first_.try_emplace(e.memory, *elements * (block_ - Expr::symbol(row_)));
-      plain = !in_first_row(e).uses(row_);
+      if (plain) to_first_.try_emplace(e.memory, *elements * (block_ - Expr::symbol(row_)));
     });
     return plain;
   }

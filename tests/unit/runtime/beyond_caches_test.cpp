@@ -165,16 +165,35 @@ TEST_P(BeyondCaches, Results) {
 /// Rows of one vector: whole tiles of them, and some that are left over.
 TEST_P(BeyondCaches, RowsOfOneVector) {
   const std::int64_t lanes = target_for(isa_from_string(GetParam())).lanes();
-  const bool side_by_side = GetParam() == std::string("avx512");
-  const Case c{R"(graph @rows(%x: f32[M,N], %y: f32[M,N]) {
+  const std::string side_by_side = GetParam() == std::string("avx512") ? "side_by_side" : "stream";
+  const std::vector<Case> all = {{R"(graph @rows(%x: f32[M,N], %y: f32[M,N]) {
         %a = add %x, %y
         %p = softmax %a, axis=1
         return %p
-      })", side_by_side ? "side_by_side" : "stream"};
-  CompiledSubgraph compiled = compile_case(c);
-  for (const std::int64_t rows : {15, 16, 17, 31, 32, 33, 115})
-    for (const std::int64_t elements : {lanes - 1, lanes, lanes + 1, 2 * lanes})
-      check(compiled, parse_graph(c.text), {{"M", rows}, {"N", elements}});
+      })", side_by_side},
+      {R"(graph @scaled(%x: f32[M,N], %y: f32[M,1], %z: f32[N]) {
+        %a = mul %x, %y
+        %p = softmax %a, axis=1
+        %q = mul %p, %z
+        return %q
+      })", side_by_side},
+      // What is multiplied behind the first fold is added behind the second: one operation, if both are in one loop.
+      {R"(graph @contracted(%x: f32[M,N]) {
+        %m = reduce_max %x, axes=[1], keepdims=1
+        %p = mul %m, 0.3
+        %s = sub %x, %m
+        %e = exp %s
+        %t = reduce_sum %e, axes=[1], keepdims=1
+        %d = add %p, %t
+        %y = div %x, %d
+        return %y
+      })", "stream"}};
+  for (const Case& c : all) {
+    CompiledSubgraph compiled = compile_case(c);
+    for (const std::int64_t rows : {15, 31, 32, 33, 47, 48, 115})
+      for (const std::int64_t elements : {lanes - 1, lanes, lanes + 1, 2 * lanes})
+        check(compiled, parse_graph(c.text), {{"M", rows}, {"N", elements}});
+  }
 }
 
 /// Sum and squares are folded at once, of what is near to zero.
