@@ -17,8 +17,10 @@
 // tensors have whole rows, one behind the other (s = N). A kernel that reads or writes anything else, as one number a row, is left
 // as it is.
 
+#include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "linear/analysis.h"
 #include "linear/passes/passes.h"
@@ -77,6 +79,7 @@ class PackRows {
       for (const Item& inside : item.loop->body())
         if (inside.is_loop() || !add_of_element(inside.expression, out)) return std::nullopt;
     }
+    if (std::ranges::any_of(out, [this](const Item& item) { return reads_running_value(item.expression); })) return std::nullopt;
     return out;
   }
 
@@ -87,8 +90,9 @@ class PackRows {
       case OpClass::value: break;
       default: return false;
     }
-    if (e.op == Op::fill && !e.over.empty()) return true;  // what a fold starts with: it takes in an element at least
-    return add_value(e, out);
+    if (e.op != Op::fill || e.over.empty()) return add_value(e, out);
+    starts_.insert(e.out);  // what a fold starts with: it takes in an element at least
+    return true;
   }
 
   bool add_of_element(const Expression& e, Block& out) {
@@ -98,6 +102,11 @@ class PackRows {
       case OpClass::value: return add_value(e, out);
       default: return false;
     }
+  }
+
+  /// As a sum over another axis of one element is: its elements are no fold of a row.
+  bool reads_running_value(const Expression& e) const {
+    return std::ranges::any_of(e.in, [this](ValueId v) { return starts_.contains(v) || updates_.contains(v); });
   }
 
   /// No place in a row or among rows.
@@ -187,6 +196,7 @@ class PackRows {
   Loop& items_;
   const std::int64_t tile_;
   const Loop* row_ = nullptr;  ///< the first time over it
+  std::set<ValueId> starts_;  ///< running values before they take in anything
   std::map<ValueId, std::pair<Op, ValueId>> updates_;  ///< by running value: how its segments are folded, and of what
 };
 
