@@ -131,14 +131,12 @@ class Compiler {
   /// The passes in order.
   void run_passes(linear::LinearIR& ir, const Schedule& schedule) {
     dump("linear.00.lower", [&] { return linear::print(ir); });
-    passes_ = linear::linear_pipeline(schedule).run(ir, pass_options_);
-    report_timings(passes_);
+    const std::vector<PassTiming> timings = linear::linear_pipeline(schedule).run(ir, pass_options_);
+    report_timings(timings);
+    has_changed_.clear();
+    for (const PassTiming& t : timings)
+      if (t.changed) has_changed_.insert(t.name);
     if (options_.verify) linear::verify_registers(ir), linear::check_scratch(ir);
-  }
-
-  /// Whether the pass of this name changed anything of the last variant.
-  bool has_changed(std::string_view pass) const {
-    return std::ranges::any_of(passes_, [&](const PassTiming& t) { return t.name == pass && t.changed; });
   }
 
   /// The online softmax as a second variant, for those shapes that the schedule names.
@@ -151,7 +149,7 @@ class Compiler {
   /// The same as the usual variant past the caches, if that pass can make it. Gives the one that runs if outputs are not
   /// aligned: the usual one, or, where that has other sums, one more, which no shape chooses.
   std::size_t add_streaming(const AxisMap& axes, const Expr& when, ScheduleOptions overrides, std::size_t usual, const std::string& name,
-                            std::string_view pass = "stream_outputs") {
+                            const std::string& pass = "stream_outputs") {
     overrides.stream = true;
     Schedule schedule = choose_schedule(body_, axes, target_, overrides);
     if (!add_alternative(axes, schedule, when, name, pass)) return usual;
@@ -174,13 +172,13 @@ class Compiler {
 
   /// Rows in the lanes, for those shapes that the schedule names.
   void add_rows(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
-    overrides.rows_in_lanes = true;
+    overrides.rows = RowForm::in_lanes;
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "rows");
   }
 
   /// Several rows in a vector, where the group's can be, for those shapes that the schedule names.
   void add_packed(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
-    overrides.rows_packed = true;
+    overrides.rows = RowForm::packed;
     add_alternative(axes, choose_schedule(body_, axes, target_, overrides), when, "packed", "pack_rows");
   }
 
@@ -189,13 +187,13 @@ class Compiler {
   void add_side_by_side(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
     constexpr std::size_t kFirst = 0;
     if (changed_[kFirst].contains("contract_multiply_add")) return;
-    overrides.rows_side_by_side = true;
+    overrides.rows = RowForm::side_by_side;
     add_streaming(axes, when, overrides, kFirst, "side_by_side");
   }
 
   /// Staggered rows, where the group's can be, for those shapes that the schedule names.
   void add_staggered(const AxisMap& axes, const Expr& when, ScheduleOptions overrides) {
-    overrides.rows_staggered = true;
+    overrides.rows = RowForm::staggered;
     const Schedule schedule = choose_schedule(body_, axes, target_, overrides);
     if (!add_alternative(axes, schedule, when, "staggered", "stagger_rows")) return;
     if (!(schedule.stream_when == Expr(0))) add_streaming(axes, when * schedule.stream_when, overrides, kernel_->variants.size() - 1, "staggered.stream");
@@ -203,12 +201,12 @@ class Compiler {
 
   /// One more variant, where this pass, if any is named, can make one; says whether.
   bool add_alternative(const AxisMap& axes, const Schedule& schedule, const Expr& when, const std::string& name,
-                       std::string_view pass = "") {
+                       const std::string& pass = "") {
     linear::LinearIR ir = linear::lower(body_, axes, schedule, target_);
     if (dump_)
       pass_options_.dump = [this, name](std::string_view stage, const std::string& text) { dump_(fmt::format("{}.{}", name, stage), text); };
     run_passes(ir, schedule);
-    if (!pass.empty() && !has_changed(pass)) return false;
+    if (!pass.empty() && !has_changed_.contains(pass)) return false;
     emit(ir, schedule);
     kernel_->choice = select(when, static_cast<std::int64_t>(kernel_->variants.size()) - 1, kernel_->choice);
     return true;
@@ -249,9 +247,7 @@ class Compiler {
     variant.worker_bytes_slot = kernel_->tape.add(variant.worker_bytes);
     variant.call_bytes_slot = kernel_->tape.add(variant.call_bytes);
     kernel_->variants.push_back(std::move(variant));
-    std::set<std::string>& changed = changed_.emplace_back();
-    for (const PassTiming& t : passes_)
-      if (t.changed) changed.insert(t.name);
+    changed_.push_back(has_changed_);
   }
 
   /// Null: Burin's own code computes products.
@@ -302,8 +298,8 @@ class Compiler {
   CompileOptions options_;
   TargetInfo target_;
   PassOptions pass_options_;
-  std::vector<PassTiming> passes_;   ///< of the last variant
-  std::vector<std::set<std::string>> changed_;  ///< by variant: the passes that changed something
+  std::set<std::string> has_changed_;  ///< the passes that changed something of the last variant
+  std::vector<std::set<std::string>> changed_;  ///< the same, by variant that is kept
   DumpFunction dump_;
   std::shared_ptr<runtime::Kernel> kernel_ = std::make_shared<runtime::Kernel>();
 };

@@ -261,10 +261,9 @@ class Scheduler {
     const Expr fits_side_by_side = less_equal(elements, kSideBySideRow);
     const Expr is_filled = fills_lanes(elements) * (elements.as_constant() ? Expr(1) : 1 - fits_side_by_side);
     const Expr is_short = less(elements, anchors_.empty() ? kFewElements : kShortRow) * (1 - is_filled);
-    rows_in_lanes_ = options_.rows_in_lanes || (is_short == Expr(1) && !options_.rows_packed);
+    rows_in_lanes_ = options_.rows == RowForm::in_lanes || (is_short == Expr(1) && options_.rows != RowForm::packed);
     const Expr side_by_side = elements.as_constant() ? fits_side_by_side * is_filled : Expr(0);
-    const bool is_variant = options_.stream || options_.rows_in_lanes || options_.rows_staggered || options_.rows_packed || options_.rows_side_by_side;
-    if (!is_variant && !(side_by_side == Expr(1))) schedule_.packed_when = packs_rows(*rows);
+    if (!options_.stream && !options_.rows && !(side_by_side == Expr(1))) schedule_.packed_when = packs_rows(*rows);
     const Expr staggered = !folds(schedule_.lane_axis) ? Expr(0) : less(kSideBySideRow, elements) * less_equal(elements, kStaggeredRow) * (1 - is_short);
     if (rows_in_lanes_) {
       short_axis_ = schedule_.lane_axis;  // its elements lie side by side: one item of work has all of them
@@ -272,9 +271,9 @@ class Scheduler {
       choose_trips();
       return;
     }
-    schedule_.side_by_side = side_by_side == Expr(1) || options_.rows_side_by_side;
-    schedule_.staggered = options_.rows_staggered;  // (not all groups can be: it is never the only variant)
-    if (options_.rows_side_by_side) schedule_.trips[schedule_.lane_axis] = target_.lanes();
+    schedule_.side_by_side = side_by_side == Expr(1) || options_.rows == RowForm::side_by_side;
+    schedule_.staggered = options_.rows == RowForm::staggered;  // (not all groups can be: it is never the only variant)
+    if (options_.rows == RowForm::side_by_side) schedule_.trips[schedule_.lane_axis] = target_.lanes();
     if (schedule_.side_by_side || schedule_.staggered) {
       schedule_.row_axis = *rows;
       schedule_.row_block = schedule_.row_group = schedule_.side_by_side ? kRowsOfItem : kStaggeredRows;
@@ -283,7 +282,7 @@ class Scheduler {
     schedule_.rows_when = is_short;
     schedule_.side_by_side_when = equal(elements, target_.lanes()) * fills_lanes(target_.lanes()) * less_equal(kRowsOfItem, axes_.axes[*rows].extent);
     schedule_.staggered_when = staggered;
-    schedule_.packed_rows = options_.rows_packed;
+    schedule_.packed_rows = options_.rows == RowForm::packed;
   }
 
   /// Where rows are so short that several fill a vector, and dense. (One alone is no faster than in a tile that is transposed.)
@@ -482,7 +481,7 @@ class Scheduler {
       const bool one_vector = rows_in_lanes_ || transposed_axis_ || schedule_.side_by_side || schedule_.staggered;
       schedule_.lane_steps = schedule_.packed_rows ? std::vector{lanes} : one_vector ? std::vector{lanes, lanes} : descending({elementwise_vectors() * lanes, lanes});
       if (schedule_.side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, kLeftRowsAtOnce, 1};
-      if (options_.rows_side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};  // (few are left over)
+      if (options_.rows == RowForm::side_by_side) schedule_.elementwise_rows = {kRowsAtOnce, 1};  // (few are left over)
       if (schedule_.packed_rows) schedule_.elementwise_rows = {kPackedVectors};
     }
     schedule_.transposed_rows = {lanes, 4, 3, 2, 1};

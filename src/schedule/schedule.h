@@ -19,6 +19,14 @@ enum class SoftmaxForm : std::uint8_t {
   online,      ///< blocks of keys, running maximum and sum carried by the key loop
 };
 
+/// How a variant computes the rows of an element-wise group.
+enum class RowForm : std::uint8_t {
+  in_lanes,      ///< rows, not their elements, lie there
+  packed,        ///< several rows lie in one vector
+  side_by_side,  ///< rows, of one vector each, are folded side by side
+  staggered      ///< times over one row go on with those over its neighbours
+};
+
 /// What a test or the command line may override; nothing set: the policy decides.
 struct ScheduleOptions {
   std::optional<SoftmaxForm> softmax_form;
@@ -30,10 +38,7 @@ struct ScheduleOptions {
   bool brgemm_executor = false;              ///< products are computed by an executor, on matrices in memory
   bool stream = false;                       ///< of an element-wise group: no cache has what it reads and writes
   bool delay_stores = false;                 ///< with `stream`, where it goes over columns: see Schedule
-  bool rows_in_lanes = false;                ///< of an element-wise group: where its rows may lie there, they do
-  bool rows_packed = false;                  ///< the same: several rows lie in one vector
-  bool rows_side_by_side = false;            ///< the same: rows, of one vector each, are folded side by side
-  bool rows_staggered = false;               ///< the same: times over one row go on with those over its neighbours
+  std::optional<RowForm> rows;               ///< of an element-wise group whose rows may be so
 };
 
 /// All that is decided about a Subgraph, before any loop exists. Passes can do any of it; what to do is decided in

@@ -74,13 +74,9 @@ class StaggerRows {
       if (!is_memory(e) || ir_.memory[e.memory].kind != Memory::Kind::worker) return;
       const auto elements = e.index.coefficient(row_);
       plain = plain && elements && !(*elements == Expr(0)) && elements_.try_emplace(e.memory, *elements).first->second == *elements;
-      if (plain) to_first_.try_emplace(e.memory, *elements * (block_ - Expr::symbol(row_)));
     });
     return plain;
   }
-
-  /// The element of a buffer that lies there in the first row of the block.
-  Expr in_first_row(const Expression& e) const { return e.index + to_first_.at(e.memory); }
 
   /// What a time keeps only the next one reads, the same elements in the same order.
   bool hands_on(const Block& times, std::size_t time) const {
@@ -103,10 +99,12 @@ class StaggerRows {
     return indices;
   }
 
+  /// The first one of the block.
   void keep_one_row(Block& times) {
+    const Expr rows = Expr::symbol(row_) - block_;
     for (const auto& [memory, elements] : elements_) ir_.memory[memory].elements = elements;
     for_each_expression(times, [&](Expression& e) {
-      if (is_memory(e) && elements_.contains(e.memory)) e.index = in_first_row(e);
+      if (is_memory(e) && elements_.contains(e.memory)) e.index = e.index - elements_.at(e.memory) * rows;
     });
   }
 
@@ -186,7 +184,6 @@ class StaggerRows {
   std::string row_;
   Expr block_;
   std::map<MemoryId, Expr> elements_;
-  std::map<MemoryId, Expr> to_first_;  ///< what lies between a row and the first one
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "target/target_info.h"
+#include "tests/unit/runtime/beside_interpreter.h"
 #include "tests/unit/runtime/runtime_support.h"
 
 namespace burin::runtime_test {
@@ -94,12 +95,8 @@ const std::vector<Case>& cases() {
   return all;
 }
 
-class BeyondCaches : public ::testing::TestWithParam<const char*> {
+class BeyondCaches : public BesideInterpreter {
  protected:
-  void SetUp() override {
-    if (isa_from_string(GetParam()) > host_target().isa) GTEST_SKIP() << "this machine has no " << GetParam();
-  }
-
   CompiledSubgraph compile_case(const Case& c) {
     CompileOptions options;
     options.isa = GetParam();

@@ -3,7 +3,7 @@
 #include <memory>
 #include <optional>
 
-#include "target/target_info.h"
+#include "tests/unit/runtime/beside_interpreter.h"
 #include "tests/unit/runtime/runtime_support.h"
 
 namespace burin::runtime_test {
@@ -42,10 +42,11 @@ CompileOptions options_of(const std::string& isa) {
   return options;
 }
 
-class Variants : public ::testing::TestWithParam<const char*> {
+class Variants : public BesideInterpreter {
  protected:
   void SetUp() override {
-    if (isa_from_string(GetParam()) > host_target().isa) GTEST_SKIP() << "this machine has no " << GetParam();
+    BesideInterpreter::SetUp();
+    if (IsSkipped()) return;
     compiled_.emplace(compile(graph_, options_of(GetParam())));
   }
   Invocation bound(const Symbols& sizes, int workers = 1) const {
@@ -124,10 +125,11 @@ TEST_P(Variants, TheSameShapeAgain) {
 }
 
 /// Large outputs are written past the caches, where they are aligned and rows are whole vectors.
-class Streaming : public ::testing::TestWithParam<const char*> {
+class Streaming : public BesideInterpreter {
  protected:
   void SetUp() override {
-    if (isa_from_string(GetParam()) > host_target().isa) GTEST_SKIP() << "this machine has no " << GetParam();
+    BesideInterpreter::SetUp();
+    if (IsSkipped()) return;
     CompileOptions options = options_of(GetParam());
     options.dump = [&](std::string_view stage, const std::string& text) {
       streams_ |= stage.find(".stream.") != std::string_view::npos && text.find("past caches") != std::string::npos;
